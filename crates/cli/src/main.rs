@@ -1,0 +1,3 @@
+//! The `unexpired` command.
+
+fn main() {}
