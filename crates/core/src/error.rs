@@ -182,6 +182,16 @@ impl MintError {
         self.0.retry_after
     }
 
+    /// The same error, with what a source that stepped in had to say.
+    #[must_use]
+    pub(crate) fn and_also(mut self, other: &Self) -> Self {
+        let mut line = std::mem::take(&mut self.0.message);
+        line.push_str("; then ");
+        other.write(&mut line);
+        self.0.message = one_line(&line, 200);
+        self
+    }
+
     fn write(&self, out: &mut String) {
         let parts = &self.0;
         match (&parts.source, &parts.host) {

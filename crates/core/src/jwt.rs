@@ -28,7 +28,8 @@ impl Times {
     /// The times in `token`; none if it is not a JWT in the compact form of three parts (five parts are encrypted: opaque).
     pub fn of(token: &str) -> Self {
         let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(header), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Self::default();
         };
         // A payload of a megabyte is no reason to spend time on it.
@@ -69,20 +70,35 @@ mod tests {
 
     #[test]
     fn numbers_strings_and_floats_are_dates() {
-        assert_eq!(with(r#"{"exp":1767326645,"iat":"1767323045"}"#), Times { exp: Some(1767326645.0), iat: Some(1767323045.0) });
+        assert_eq!(
+            with(r#"{"exp":1767326645,"iat":"1767323045"}"#),
+            Times { exp: Some(1767326645.0), iat: Some(1767323045.0) }
+        );
         assert_eq!(with(r#"{"exp":1767326645.75}"#).exp, Some(1767326645.75));
     }
 
     #[test]
     fn what_is_absurd_is_no_hint() {
-        for payload in [r#"{"exp":-1}"#, r#"{"exp":1767326645000}"#, r#"{"exp":null}"#, r#"{"exp":"soon"}"#, r#"{"exp":1e400}"#, "[1]", "{", "", r#"{"exp":"NaN"}"#, r#"{"exp":"inf"}"#] {
+        for payload in [
+            r#"{"exp":-1}"#,
+            r#"{"exp":1767326645000}"#,
+            r#"{"exp":null}"#,
+            r#"{"exp":"soon"}"#,
+            r#"{"exp":1e400}"#,
+            "[1]",
+            "{",
+            "",
+            r#"{"exp":"NaN"}"#,
+            r#"{"exp":"inf"}"#,
+        ] {
             assert_eq!(with(payload).exp, None, "{payload}");
         }
     }
 
     #[test]
     fn what_is_not_a_jwt_is_opaque() {
-        for token in ["abc", "a.b", "a.b.c.d.e", "..", "eyJhIjox.x.y", "", "é.é.é", "eyJhbGciOiJub25lIn0.eyJl+/.c2ln"] {
+        for token in ["abc", "a.b", "a.b.c.d.e", "..", "eyJhIjox.x.y", "", "é.é.é", "eyJhbGciOiJub25lIn0.eyJl+/.c2ln"]
+        {
             assert_eq!(Times::of(token), Times::default(), "{token}");
         }
     }

@@ -5,21 +5,38 @@ pub mod text;
 
 #[cfg(feature = "thread")]
 mod background;
+mod block;
+mod cell;
+mod chain;
+mod challenge;
 mod error;
+mod event;
+mod flight;
+mod manager;
 mod moments;
 mod secret;
+mod slot;
 mod source;
 mod store;
 #[cfg(feature = "thread")]
 mod sys;
+#[cfg(feature = "test-clock")]
+mod test_clock;
 mod time;
 mod token;
 
+pub use chain::Chain;
+pub use challenge::{AuthChallenge, Challenge, parse_www_authenticate};
 pub use error::{Error, ErrorKind, MintError};
+pub use event::{Change, Event};
+pub use manager::{Answer, Status, Subscription, TokenManager, TokenManagerBuilder, TokenOptions};
 pub use moments::{Moments, Phase};
 pub use secret::{Secret, SecretSource};
+pub use slot::Rejection;
 pub use source::{MintRequest, TokenSource};
 pub use store::{MemoryStore, Record, RefreshTokenRecord, StoreError, StoreGuard, StoreKey, TokenStore};
+#[cfg(feature = "test-clock")]
+pub use test_clock::TestClock;
 #[cfg(feature = "thread")]
 pub use time::SystemClock;
 pub use time::{Clock, Timestamp};

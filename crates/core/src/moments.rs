@@ -29,10 +29,17 @@ impl Moments {
         let start = lifetime.counted_from;
         let Some(life) = lifetime.life else {
             let never = Timestamp::NEVER;
-            return Self { minted_at: start, refresh_at: never, urgent_at: never, usable_until: never, expires_at: never };
+            return Self {
+                minted_at: start,
+                refresh_at: never,
+                urgent_at: never,
+                usable_until: never,
+                expires_at: never,
+            };
         };
         let half = life / 2;
-        let advised = lifetime.refresh_in.filter(|hint| !hint.is_zero() && *hint < life).map(|hint| life.saturating_sub(hint));
+        let advised =
+            lifetime.refresh_in.filter(|hint| !hint.is_zero() && *hint < life).map(|hint| life.saturating_sub(hint));
         let window = advised.unwrap_or_else(|| (life / 4).min(LONGEST_WINDOW)).min(half);
         let window = match lifetime.cap {
             WindowCap::None => window,

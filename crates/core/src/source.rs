@@ -135,6 +135,13 @@ impl MintRequest {
         Self { deadline, ..self.clone() }
     }
 
+    /// The same request, for the part of a source that gave the token which is held.
+    #[must_use]
+    pub(crate) fn held_by(mut self, source: String) -> Self {
+        self.held = Some(source.into());
+        self
+    }
+
     /// `future`'s output, or `None` once the deadline has passed.
     pub async fn within_deadline<F: Future>(&self, future: F) -> Option<F::Output> {
         within(&self.clock, self.deadline, future).await

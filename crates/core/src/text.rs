@@ -90,7 +90,8 @@ fn looks_secret(run: &str) -> bool {
     run.split(['.', '/']).any(|part| {
         let digits = part.bytes().any(|b| b.is_ascii_digit());
         let letters = part.bytes().filter(u8::is_ascii_alphabetic).count();
-        let mixed = digits || part.bytes().any(|b| b.is_ascii_uppercase()) && part.bytes().any(|b| b.is_ascii_lowercase());
+        let mixed =
+            digits || part.bytes().any(|b| b.is_ascii_uppercase()) && part.bytes().any(|b| b.is_ascii_lowercase());
         let known = KNOWN_PREFIXES.iter().any(|prefix| part.starts_with(prefix)) && part.len() >= 12;
         known || (part.len() >= 20 && letters >= 4 && mixed && !is_uuid(part)) || part.len() >= 64
     })
@@ -119,7 +120,13 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_and_diagnostics_stay() {
-        for secret in ["eyJ.fake", "ya29.c.fake-sa-token-0001", "fAkE~s3cr3t-value-0123456789", "QWxhZGRpbjpPcGVuU2VzYW1lQWJj", "a%2Bb%2Bc%2Bd%2Be0123456789x"] {
+        for secret in [
+            "eyJ.fake",
+            "ya29.c.fake-sa-token-0001",
+            "fAkE~s3cr3t-value-0123456789",
+            "QWxhZGRpbjpPcGVuU2VzYW1lQWJj",
+            "a%2Bb%2Bc%2Bd%2Be0123456789x",
+        ] {
             let text = format!("got '{secret}' from us");
             let masked = mask(&text);
             assert!(secret.len() <= 8 || !masked.contains(secret), "{masked}");

@@ -131,7 +131,12 @@ impl Token {
 
     /// The scheme: `Bearer`, unless the server said otherwise.
     pub fn scheme(&self) -> &str {
-        self.0.authorization.as_bytes().get(..self.0.scheme_len).and_then(|s| std::str::from_utf8(s).ok()).unwrap_or_default()
+        self.0
+            .authorization
+            .as_bytes()
+            .get(..self.0.scheme_len)
+            .and_then(|s| std::str::from_utf8(s).ok())
+            .unwrap_or_default()
     }
 
     /// When it expires by the wall clock; `None` if it does not.
@@ -167,6 +172,11 @@ impl Token {
     /// A short text that tells it from other tokens and says nothing about it.
     pub fn fingerprint(&self) -> String {
         self.0.digest.fingerprint()
+    }
+
+    /// Whether both are the very same object.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// The same token with its moments as the manager wants them.
@@ -304,7 +314,9 @@ impl TokenBuilder {
         }
         let life = self.life();
         if life == Some(Duration::ZERO) {
-            return Err(malformed("the token has expired on arrival").remedy("compare this machine's clock with the server's"));
+            return Err(
+                malformed("the token has expired on arrival").remedy("compare this machine's clock with the server's")
+            );
         }
         let mut buffer = Zeroizing::new(Vec::with_capacity(self.scheme.len() + 1 + self.secret.expose().len()));
         buffer.extend_from_slice(self.scheme.as_bytes());

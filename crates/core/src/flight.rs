@@ -1,0 +1,309 @@
+//! A flight: the one mint that everybody waits for. It belongs to nobody who waits.
+
+use crate::manager::Inner;
+use crate::slot::{Landed, Order, Served, worth_another};
+use crate::source::within;
+use crate::{BoxFuture, Error, ErrorKind, Event, MintError, MintRequest, Moments, Phase, Token};
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What those who wait hold on to.
+pub(crate) struct Flight {
+    done: watch::Sender<Option<Outcome>>,
+    waiters: AtomicUsize,
+    carries_claims: AtomicBool,
+}
+
+/// How a flight ended.
+#[derive(Clone)]
+pub(crate) enum Outcome {
+    Token(Served),
+    Failed(Error),
+    /// It was aborted: whoever still wants a token starts another.
+    Lost,
+}
+
+impl Flight {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            done: watch::Sender::new(None),
+            waiters: AtomicUsize::new(0),
+            carries_claims: AtomicBool::new(false),
+        })
+    }
+
+    /// Waits for the end, and is counted as a waiter meanwhile: a flight tries more than once only for somebody who waits.
+    pub(crate) async fn outcome(&self) -> Outcome {
+        struct Waiting<'a>(&'a AtomicUsize);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+        self.waiters.fetch_add(1, Ordering::AcqRel);
+        let _waiting = Waiting(&self.waiters);
+        self.outcome_uncounted().await
+    }
+
+    async fn outcome_uncounted(&self) -> Outcome {
+        let mut done = self.done.subscribe();
+        let outcome = done.wait_for(Option::is_some).await;
+        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Outcome::Lost)
+    }
+
+    /// Whether it was started with the pending claims. Known once the flight has ended.
+    pub(crate) fn carries_claims(&self) -> bool {
+        self.carries_claims.load(Ordering::Acquire)
+    }
+}
+
+impl Inner {
+    /// Starts a flight that the slot has ordered.
+    pub(crate) fn launch(self: &Arc<Self>, order: Order<Arc<Flight>>) {
+        order.handle.carries_claims.store(order.claims.is_some(), Ordering::Release);
+        // The guard exists before the future is handed over: a runtime that is shut down drops it unpolled.
+        let guard = Landing { inner: self.clone(), id: order.id, flight: order.handle.clone(), landed: false };
+        self.spawner.spawn(Box::pin(fly(order, guard)));
+    }
+
+    /// The source's revision; a source that panics has none.
+    pub(crate) fn revision(&self) -> u64 {
+        catch_unwind(AssertUnwindSafe(|| self.source.revision())).unwrap_or_default()
+    }
+
+    /// One request to the source.
+    async fn attempt(&self, order: &Order<Arc<Flight>>) -> Result<Token, Error> {
+        let request = MintRequest::new(self.clock.clone(), order.deadline, order.held.clone(), order.claims.clone());
+        let minted = within(&self.clock, order.deadline, caught(|| self.source.mint(request))).await;
+        let unavailable = |kind, message: &str| MintError::new(kind, message);
+        let result = match minted {
+            Some(Some(result)) => result,
+            Some(None) => Err(unavailable(ErrorKind::Unavailable, "the source panicked")
+                .remedy("this is a defect of the source: report it")),
+            None => Err(unavailable(ErrorKind::TimedOut, "no answer within 20 s")),
+        };
+        let token = result.map_err(|error| Error::new(self.name.clone(), error.from_source(self.source.name())))?;
+        let token = if token.source().is_empty() { token.with_source(self.source.name()) } else { token };
+        let token = token.with_moments(Moments::of(token.lifetime(), self.min_ttl, random()));
+        if token.moments().phase(self.clock.now()) == Phase::Expired {
+            let error =
+                MintError::new(ErrorKind::Malformed, "the token has expired on arrival").from_source(token.source());
+            return Err(Error::new(self.name.clone(), error.remedy("compare this machine's clock with the server's")));
+        }
+        Ok(token)
+    }
+}
+
+/// The whole flight: one attempt, or up to three while somebody waits and no token is usable.
+async fn fly(order: Order<Arc<Flight>>, mut guard: Landing) {
+    let inner = guard.inner.clone();
+    let started = inner.clock.now();
+    let mut attempts = 0_u32;
+    let (result, revision) = loop {
+        attempts = attempts.saturating_add(1);
+        let revision = inner.revision();
+        let error = match inner.attempt(&order).await {
+            Ok(token) => break (Ok(token), revision),
+            Err(error) => error,
+        };
+        inner.failures.fetch_add(1, Ordering::Relaxed);
+        let now = inner.clock.now();
+        let wanted = order.handle.waiters.load(Ordering::Acquire) > 0;
+        let held = inner
+            .cell
+            .read(|slot| slot.current().is_some_and(|(token, _)| token.moments().phase(now) != Phase::Expired));
+        if !worth_another(error.kind()) || attempts >= MOST_ATTEMPTS || !wanted || held {
+            break (Err((error, false)), revision);
+        }
+        let wait = inner.cell.fail(now, error.clone(), random(), revision);
+        let again = now + wait;
+        if order.deadline.waited(again) {
+            break (Err((error, true)), revision);
+        }
+        inner.clock.sleep_until(again).await;
+    };
+    let took = inner.clock.now().since(started);
+    if let Err((error, _)) = &result {
+        inner.observer.tell(&Event::Failed { name: inner.name.clone(), error: error.clone(), attempts, took });
+    }
+    guard.land(result, revision, attempts, took);
+}
+
+/// Clears the slot whatever happens to the flight: landing, panic, abort.
+struct Landing {
+    inner: Arc<Inner>,
+    id: u64,
+    flight: Arc<Flight>,
+    landed: bool,
+}
+
+impl Landing {
+    fn land(&mut self, result: Result<Token, (Error, bool)>, revision: u64, attempts: u32, took: Duration) {
+        self.landed = true;
+        let inner = &self.inner;
+        let (landed, next) = inner.cell.land(self.id, inner.clock.now(), result, random(), revision, Flight::new);
+        if let Some(order) = next {
+            inner.launch(order);
+        }
+        let outcome = match landed {
+            Landed::Token(served, replaced) => {
+                inner.mints.fetch_add(1, Ordering::Relaxed);
+                // Those who wait come first; whoever watches can be told afterwards.
+                self.flight.done.send_replace(Some(Outcome::Token(served.clone())));
+                inner.arrived(&served, replaced, attempts, took);
+                return;
+            }
+            Landed::Failed(error) => Outcome::Failed(error),
+        };
+        self.flight.done.send_replace(Some(outcome));
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.inner.spawner.lost();
+            self.inner.cell.lost(self.id, self.inner.clock.now());
+            self.flight.done.send_replace(Some(Outcome::Lost));
+        }
+    }
+}
+
+/// Refreshes without callers until the last clone of the manager is gone.
+pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
+    let weak = Arc::downgrade(inner);
+    let clock = inner.clock.clone();
+    let mut changes = inner.current.subscribe();
+    inner.spawner.spawn(Box::pin(async move {
+        let mut refusals = 0_u32;
+        let mut not_before = clock.now();
+        loop {
+            let Some(inner) = weak.upgrade() else { return };
+            let now = clock.now();
+            let order = if not_before.waited(now) { inner.cell.refresh(now, Flight::new) } else { None };
+            if let Some(order) = order {
+                let flight = order.handle.clone();
+                inner.launch(order);
+                drop(inner);
+                match flight.outcome_uncounted().await {
+                    Outcome::Failed(error) if error.kind().is_refusal() => {
+                        let pause =
+                            REFUSAL_FIRST.saturating_mul(2_u32.saturating_pow(refusals.min(16))).min(REFUSAL_LONGEST);
+                        refusals = refusals.saturating_add(1);
+                        not_before = clock.now() + pause;
+                    }
+                    Outcome::Token(_) => refusals = 0,
+                    Outcome::Failed(_) | Outcome::Lost => {}
+                }
+                continue;
+            }
+            let next = inner.cell.read(|slot| slot.next_refresh(now)).later(not_before);
+            drop(inner);
+            let pause = next.since(now).clamp(SHORTEST_PAUSE, crate::time::SLICE);
+            let mut timer = pin!(clock.sleep(pause));
+            let mut gone = pin!(changes.changed());
+            std::future::poll_fn(|context| {
+                if timer.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                gone.as_mut().poll(context).map(|_| ())
+            })
+            .await;
+        }
+    }));
+}
+
+/// Where flights run.
+#[derive(Clone)]
+pub(crate) struct Spawner {
+    given: Option<Given>,
+    /// The given place has dropped a flight: it is shut down, and the background thread steps in.
+    dead: Arc<AtomicBool>,
+}
+
+#[derive(Clone)]
+enum Given {
+    #[cfg(feature = "thread")]
+    Runtime(tokio::runtime::Handle),
+    Function(Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>),
+}
+
+impl Default for Spawner {
+    fn default() -> Self {
+        Self { given: None, dead: Arc::default() }
+    }
+}
+
+impl Spawner {
+    #[cfg(feature = "thread")]
+    pub(crate) fn runtime(handle: tokio::runtime::Handle) -> Self {
+        Self { given: Some(Given::Runtime(handle)), dead: Arc::default() }
+    }
+
+    pub(crate) fn given(spawn: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static) -> Self {
+        Self { given: Some(Given::Function(Arc::new(spawn))), dead: Arc::default() }
+    }
+
+    #[cfg(not(feature = "thread"))]
+    pub(crate) fn is_given(&self) -> bool {
+        self.given.is_some()
+    }
+
+    fn lost(&self) {
+        self.dead.store(true, Ordering::Release);
+    }
+
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        match &self.given {
+            #[cfg(feature = "thread")]
+            Some(_) if self.dead.load(Ordering::Acquire) => spawn_on_thread(future),
+            #[cfg(feature = "thread")]
+            Some(Given::Runtime(handle)) => drop(handle.spawn(future)),
+            Some(Given::Function(spawn)) => spawn(future),
+            #[cfg(feature = "thread")]
+            None => spawn_on_thread(future),
+            #[cfg(not(feature = "thread"))]
+            None => drop(future),
+        }
+    }
+}
+
+#[cfg(feature = "thread")]
+fn spawn_on_thread(future: BoxFuture<'static, ()>) {
+    match crate::background::handle() {
+        Ok(handle) => drop(handle.spawn(future)),
+        // No thread can be had: dropping the future makes the flight a lost one, which its waiters see.
+        Err(error) => {
+            tracing::error!(target: "unexpired", %error, "cannot start the background thread");
+            drop(future);
+        }
+    }
+}
+
+/// The output of a future made by `make`; `None` if making or polling it panics.
+async fn caught<F: Future>(make: impl FnOnce() -> F) -> Option<F::Output> {
+    let mut future = pin!(catch_unwind(AssertUnwindSafe(make)).ok()?);
+    std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
+        Ok(Poll::Pending) => Poll::Pending,
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
+/// A number in 0..1. It spreads waits and guards no secret, so the standard library's keys are random enough.
+fn random() -> f64 {
+    (RandomState::new().hash_one(0_u8) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+const MOST_ATTEMPTS: u32 = 3;
+const REFUSAL_FIRST: Duration = Duration::from_secs(5);
+const REFUSAL_LONGEST: Duration = Duration::from_secs(15 * 60);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);

@@ -1,0 +1,485 @@
+//! The state machine of one manager: what a caller gets, and when the source is asked. No clock, no lock, no I/O: every method is told the
+//! time, so that tests can drive it through years.
+
+use crate::{Digest, Error, ErrorKind, Phase, Secret, Timestamp, Token};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// What is known of one token name: the token, the flight that is to replace it, the last failure, the hosts that refused.
+///
+/// `F` is whatever the caller needs to wait for a flight.
+pub(crate) struct Slot<F> {
+    held: Option<Held>,
+    /// The token that was refused last: when the issuer gives it again, it is said to be reissued.
+    rejected: Option<Digest>,
+    flight: Option<Flight<F>>,
+    failure: Option<Failure>,
+    /// Claims that a resource demanded and no mint has carried with success yet.
+    claims: Option<Secret>,
+    hosts: HashMap<String, Host>,
+    flights: u64,
+}
+
+struct Held {
+    token: Token,
+    reissued: bool,
+    /// The one attempt at `urgent_at` that ignores `Retry-After` was made.
+    urgent_spent: bool,
+    /// Until then nothing is minted for a `min_ttl`'s sake, nor because the issuer gave the same token again.
+    short_until: Option<Timestamp>,
+    same_until: Option<Timestamp>,
+}
+
+struct Flight<F> {
+    id: u64,
+    deadline: Timestamp,
+    carries_claims: bool,
+    /// The longest `min_ttl` that somebody waits for.
+    wanted: Duration,
+    handle: F,
+}
+
+struct Failure {
+    error: Error,
+    not_before: Timestamp,
+    streak: u32,
+    /// The source's revision when it refused; a transient failure has none.
+    refused_at: Option<u64>,
+}
+
+#[derive(Default)]
+struct Host {
+    /// When it last made a token fall.
+    retired_at: Option<Timestamp>,
+    blocked_until: Option<Timestamp>,
+    strikes: u32,
+    claims: Option<Digest>,
+}
+
+/// What a caller asks for.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ask {
+    pub(crate) min_ttl: Duration,
+    /// The caller has waited for a flight already: it takes what there is.
+    pub(crate) joined: bool,
+    /// The source's revision, once the slot has asked for it.
+    pub(crate) revision: Option<u64>,
+    /// Wants a token minted with the pending claims.
+    pub(crate) claims: bool,
+}
+
+/// What the caller is to do.
+pub(crate) enum Decision<F> {
+    /// Hand out the token.
+    Serve(Served),
+    /// Hand out the token, and start this flight.
+    ServeAndFly(Served, Order<F>),
+    /// Wait for the running flight.
+    Join(F),
+    /// Start this flight and wait for it; with a limit, the token is handed out when the limit has passed.
+    Fly(Order<F>, Option<(Duration, Served)>),
+    /// Call [`Slot::ask`] again with the source's revision.
+    Revision,
+    /// Hand out the error.
+    Fail(Error),
+}
+
+/// A token and what goes with this answer.
+#[derive(Clone)]
+pub(crate) struct Served {
+    pub(crate) token: Token,
+    pub(crate) short: bool,
+    pub(crate) reissued: bool,
+    /// The source is failing while this token lives on.
+    pub(crate) failing: bool,
+}
+
+/// A flight to be started.
+pub(crate) struct Order<F> {
+    pub(crate) id: u64,
+    pub(crate) handle: F,
+    pub(crate) claims: Option<Secret>,
+    pub(crate) deadline: Timestamp,
+    /// The source of a token that is held and usable.
+    pub(crate) held: Option<std::sync::Arc<str>>,
+}
+
+/// What became of a rejection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The token was the current one and is handed out no more. The next call mints.
+    Retired,
+    /// The token was not the current one: a newer one is there, or on its way.
+    Stale,
+    /// This host refuses every token; the rejection changes nothing until the time that `Status` tells. Pass the 401 on.
+    HostRefused,
+    /// The refusal is about permission, not about the token.
+    Kept,
+}
+
+/// What a landing brought.
+pub(crate) enum Landed {
+    /// The token of this flight, as it is kept, and whether it replaced another.
+    Token(Served, bool),
+    Failed(Error),
+}
+
+impl<F: Clone> Slot<F> {
+    pub(crate) fn new(token: Option<Token>) -> Self {
+        let held = token.map(|token| Held {
+            token,
+            reissued: false,
+            urgent_spent: false,
+            short_until: None,
+            same_until: None,
+        });
+        Self { held, rejected: None, flight: None, failure: None, claims: None, hosts: HashMap::new(), flights: 0 }
+    }
+
+    /// What a caller gets: the table of the design. `handle` makes the handle of a flight, should one start.
+    pub(crate) fn ask(&mut self, now: Timestamp, ask: Ask, handle: impl FnOnce() -> F) -> Decision<F> {
+        self.drop_lost_flight(now);
+        let Some(served) = self.usable(now, ask.min_ttl) else { return self.ask_without_token(now, ask, handle) };
+        if ask.claims && self.claims.is_some() {
+            return self.ask_without_token(now, ask, handle);
+        }
+        let phase = served.token.moments().phase(now);
+        if served.short && !ask.joined {
+            if let Some(flight) = &mut self.flight {
+                flight.wanted = flight.wanted.max(ask.min_ttl);
+                return Decision::Join(flight.handle.clone());
+            }
+            let quiet = self.held.as_ref().and_then(|held| held.short_until).is_some_and(|until| !until.waited(now));
+            if quiet || self.backing_off(now) {
+                return Decision::Serve(served);
+            }
+            return Decision::Fly(self.start(now, ask.min_ttl, handle), None);
+        }
+        if phase == Phase::Fresh || self.flight.is_some() {
+            return Decision::Serve(served);
+        }
+        if self.held.as_ref().and_then(|held| held.same_until).is_some_and(|until| !until.waited(now)) {
+            return Decision::Serve(served);
+        }
+        if phase == Phase::Due {
+            if self.backing_off(now) {
+                return Decision::Serve(served);
+            }
+            return Decision::ServeAndFly(served, self.start(now, Duration::ZERO, handle));
+        }
+        if self.backing_off(now) && !self.spend_urgent_attempt() {
+            return Decision::Serve(served);
+        }
+        let half = served.token.moments().usable_until.until(now) / 2;
+        Decision::Fly(self.start(now, Duration::ZERO, handle), Some((half.min(URGENT_WAIT), served)))
+    }
+
+    fn ask_without_token(&mut self, now: Timestamp, ask: Ask, handle: impl FnOnce() -> F) -> Decision<F> {
+        if let Some(flight) = &self.flight {
+            return Decision::Join(flight.handle.clone());
+        }
+        if let Some(failure) = &self.failure {
+            if let Some(refused_at) = failure.refused_at {
+                match ask.revision {
+                    None => return Decision::Revision,
+                    Some(revision) if revision != refused_at => self.failure = None,
+                    Some(_) => {}
+                }
+            }
+        }
+        if let Some(failure) = &self.failure {
+            if !failure.not_before.waited(now) {
+                return Decision::Fail(failure.error.until(failure.not_before, now));
+            }
+        }
+        Decision::Fly(self.start(now, ask.min_ttl, handle), None)
+    }
+
+    /// Starts the flight that keeping fresh without callers needs, if one is needed and allowed now.
+    pub(crate) fn refresh(&mut self, now: Timestamp, handle: impl FnOnce() -> F) -> Option<Order<F>> {
+        self.drop_lost_flight(now);
+        let wait = self.flight.is_some() || self.backing_off(now);
+        let same = self.held.as_ref().and_then(|held| held.same_until).is_some_and(|until| !until.waited(now));
+        let fresh = self.usable(now, Duration::ZERO).is_some_and(|s| s.token.moments().phase(now) == Phase::Fresh);
+        if wait || fresh || same { None } else { Some(self.start(now, Duration::ZERO, handle)) }
+    }
+
+    /// Takes the result of a flight; an error may have been recorded by [`fail`](Self::fail) already. `jitter` in 0..1 spreads the backoff. Returns what everyone who waited gets, and whether the next
+    /// flight must start at once (claims wait for it).
+    pub(crate) fn land(
+        &mut self,
+        id: u64,
+        now: Timestamp,
+        result: Result<Token, (Error, bool)>,
+        jitter: f64,
+        revision: u64,
+    ) -> (Landed, bool) {
+        let flight = if self.flight.as_ref().is_some_and(|flight| flight.id == id) { self.flight.take() } else { None };
+        let carried = flight.as_ref().is_some_and(|flight| flight.carries_claims);
+        let wanted = flight.as_ref().map_or(Duration::ZERO, |flight| flight.wanted);
+        let landed = match result {
+            Ok(token) => self.install(token, now, carried, wanted),
+            Err((error, recorded)) => {
+                // A flight that was given up as lost says nothing about the one that has taken its place.
+                if flight.is_some() && !recorded {
+                    self.fail(now, error.clone(), jitter, revision);
+                }
+                if let Some(held) = &mut self.held {
+                    if !wanted.is_zero() {
+                        held.short_until = Some(now + quiet(&held.token));
+                    }
+                    if self.failure.is_none() {
+                        // Nothing is remembered of this kind of error, but it must not be asked for in a loop either.
+                        held.same_until = Some(now + ONE_SECOND);
+                    }
+                }
+                Landed::Failed(error)
+            }
+        };
+        let next = self.claims.is_some() && !carried && self.flight.is_none() && matches!(landed, Landed::Token(..));
+        (landed, next)
+    }
+
+    fn install(&mut self, token: Token, now: Timestamp, carried_claims: bool, wanted: Duration) -> Landed {
+        self.failure = None;
+        if carried_claims {
+            self.claims = None;
+        }
+        let replaced = self.held.is_some();
+        let reissued = self.rejected == Some(token.digest());
+        match self.held.as_mut().filter(|held| held.token.digest() == token.digest()) {
+            // The issuer gave the same token again: its moments stay what they were, and it is left alone for a while.
+            Some(held) => {
+                held.same_until = Some(now + (held.token.moments().expires_at.until(now) / 4).max(ONE_SECOND))
+            }
+            None => {
+                self.held = Some(Held { token, reissued, urgent_spent: false, short_until: None, same_until: None });
+            }
+        }
+        // The slot holds a token: it was set on either branch.
+        let Some(held) = self.held.as_mut() else { unreachable!("a token was installed") };
+        let short = held.token.moments().expires_at.until(now) < wanted;
+        if short {
+            held.short_until = Some(now + quiet(&held.token));
+        }
+        let served = Served { token: held.token.clone(), short, reissued: held.reissued, failing: false };
+        Landed::Token(served, replaced)
+    }
+
+    /// A flight was aborted.
+    pub(crate) fn lost(&mut self, id: u64) {
+        if self.flight.as_ref().is_some_and(|flight| flight.id == id) {
+            self.flight = None;
+        }
+    }
+
+    /// Starts the flight for which claims wait, if none has started meanwhile.
+    pub(crate) fn start_next(&mut self, now: Timestamp, handle: impl FnOnce() -> F) -> Option<Order<F>> {
+        if self.flight.is_some() { None } else { Some(self.start(now, Duration::ZERO, handle)) }
+    }
+
+    /// Records a failure between two attempts of one flight; the answer is how long to wait before the next.
+    pub(crate) fn fail(&mut self, now: Timestamp, error: Error, jitter: f64, revision: u64) -> Duration {
+        let kind = error.kind();
+        if !kind.is_transient() && !kind.is_refusal() {
+            self.failure = None;
+            return Duration::ZERO;
+        }
+        let refusal = kind.is_refusal();
+        let before =
+            self.failure.as_ref().filter(|failure| failure.refused_at.is_some() == refusal).map_or(0, |f| f.streak);
+        let wait = if refusal {
+            doubled(REFUSAL_FIRST, before, LONGEST_BACKOFF)
+        } else {
+            let whole = doubled(ONE_SECOND, before, LONGEST_BACKOFF);
+            let own = whole / 2 + (whole / 2).mul_f64(jitter.clamp(0.0, 1.0));
+            own.max(error.cause().wait().unwrap_or_default().min(LONGEST_RETRY_AFTER))
+        };
+        let streak = before.saturating_add(1);
+        self.failure = Some(Failure { error, not_before: now + wait, streak, refused_at: refusal.then_some(revision) });
+        wait
+    }
+
+    /// A resource refused a token.
+    pub(crate) fn reject(&mut self, digest: Digest, host: &str, claims: Option<Secret>, now: Timestamp) -> Rejection {
+        if self.held.as_ref().is_none_or(|held| held.token.digest() != digest) {
+            return Rejection::Stale;
+        }
+        if self.hosts.len() >= MOST_HOSTS && !self.hosts.contains_key(host) {
+            let oldest = self
+                .hosts
+                .iter()
+                .min_by_key(|(_, host)| host.retired_at.map(Timestamp::boot_nanos))
+                .map(|(name, _)| name.clone());
+            if let Some(oldest) = oldest {
+                self.hosts.remove(&oldest);
+            }
+        }
+        let record = self.hosts.entry(host.to_owned()).or_default();
+        if record.blocked_until.is_some_and(|until| !until.waited(now)) {
+            return Rejection::HostRefused;
+        }
+        if record.retired_at.is_some_and(|at| (at + LONGEST_BLOCK * 2).waited(now)) {
+            record.strikes = 0;
+        }
+        let demanded = claims.as_ref().map(|claims| Digest::of(claims.expose()));
+        let news = demanded.is_some() && demanded != record.claims;
+        let block = doubled(FIRST_BLOCK, record.strikes, LONGEST_BLOCK);
+        // The token it refuses now came after the one that it made fall, and nobody said that it accepted one since. Once a block is over
+        // it may make one token fall again.
+        let replacement =
+            record.blocked_until.is_none() && record.retired_at.is_some_and(|at| !(at + block).waited(now));
+        if !news && replacement {
+            record.blocked_until = Some(now + block);
+            record.strikes = record.strikes.saturating_add(1);
+            return Rejection::HostRefused;
+        }
+        record.retired_at = Some(now);
+        record.blocked_until = None;
+        record.claims = demanded;
+        if claims.is_some() {
+            self.claims = claims;
+        }
+        self.rejected = Some(digest);
+        self.held = None;
+        Rejection::Retired
+    }
+
+    /// A host accepted the token: it is no problem.
+    pub(crate) fn accepted(&mut self, digest: Digest, host: &str) {
+        if self.held.as_ref().is_some_and(|held| held.token.digest() == digest) {
+            self.hosts.remove(host);
+        }
+    }
+
+    /// Until when `host`'s refusals are passed through.
+    pub(crate) fn blocked_until(&self, host: &str) -> Option<Timestamp> {
+        self.hosts.get(host).and_then(|host| host.blocked_until)
+    }
+
+    /// Whether any host is remembered: the answer that spares the hit path a lock.
+    pub(crate) fn remembers_hosts(&self) -> bool {
+        !self.hosts.is_empty()
+    }
+
+    /// The token, and until when it may be handed out without asking this machine.
+    pub(crate) fn hot(&self, now: Timestamp) -> Option<(Token, Timestamp)> {
+        let held = self.held.as_ref()?;
+        let moments = held.token.moments();
+        let end = moments.usable_until;
+        // A wait is over by the boot clock alone; the wall clock still ends the life.
+        let until = |wait: Timestamp| Timestamp::from_nanos(wait.boot_nanos().min(end.boot_nanos()), end.wall_nanos());
+        let quiet = if let Some(flight) = &self.flight {
+            until(flight.deadline)
+        } else if let Some(failure) = self.failure.as_ref().filter(|failure| !failure.not_before.waited(now)) {
+            let rest = until(failure.not_before);
+            let may_try = failure.refused_at.is_none()
+                && !held.urgent_spent
+                && failure.not_before.boot_nanos() >= end.boot_nanos();
+            if may_try { moments.urgent_at } else { rest }
+        } else if let Some(same) = held.same_until {
+            until(same)
+        } else {
+            moments.refresh_at
+        };
+        let until = if quiet.boot_nanos() < moments.refresh_at.boot_nanos() { moments.refresh_at } else { quiet };
+        Some((held.token.clone(), until))
+    }
+
+    /// When [`refresh`](Self::refresh) is worth calling again.
+    pub(crate) fn next_refresh(&self, now: Timestamp) -> Timestamp {
+        if let Some(flight) = &self.flight {
+            return flight.deadline;
+        }
+        let due = self.held.as_ref().map_or(now, |held| held.token.moments().refresh_at);
+        let due = self.held.as_ref().and_then(|held| held.same_until).map_or(due, |same| due.later(same));
+        self.failure.as_ref().map_or(due, |failure| due.later(failure.not_before))
+    }
+
+    pub(crate) fn last_failure(&self) -> Option<(&Error, Timestamp, u32, bool)> {
+        self.failure.as_ref().map(|f| (&f.error, f.not_before, f.streak, f.refused_at.is_some()))
+    }
+
+    pub(crate) fn current(&self) -> Option<(&Token, bool)> {
+        self.held.as_ref().map(|held| (&held.token, held.reissued))
+    }
+
+    pub(crate) fn flying(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    fn usable(&self, now: Timestamp, min_ttl: Duration) -> Option<Served> {
+        let held = self.held.as_ref()?;
+        let moments = held.token.moments();
+        if moments.phase(now) == Phase::Expired {
+            return None;
+        }
+        let short = !min_ttl.is_zero() && moments.expires_at.until(now) < min_ttl;
+        let failing = self.failure.is_some();
+        Some(Served { token: held.token.clone(), short, reissued: held.reissued, failing })
+    }
+
+    fn backing_off(&self, now: Timestamp) -> bool {
+        self.failure.as_ref().is_some_and(|failure| !failure.not_before.waited(now))
+    }
+
+    /// One attempt at `urgent_at` may ignore a wait that would outlast the token.
+    fn spend_urgent_attempt(&mut self) -> bool {
+        let (Some(failure), Some(held)) = (&self.failure, &mut self.held) else { return false };
+        let outlasts = failure.not_before.boot_nanos() >= held.token.moments().usable_until.boot_nanos();
+        let spend = failure.refused_at.is_none() && outlasts && !held.urgent_spent;
+        held.urgent_spent |= spend;
+        spend
+    }
+
+    fn start(&mut self, now: Timestamp, wanted: Duration, handle: impl FnOnce() -> F) -> Order<F> {
+        self.flights = self.flights.wrapping_add(1);
+        let handle = handle();
+        let deadline = now + FLIGHT;
+        let claims = self.claims.clone();
+        self.flight = Some(Flight {
+            id: self.flights,
+            deadline: deadline + GRACE,
+            carries_claims: claims.is_some(),
+            wanted,
+            handle: handle.clone(),
+        });
+        let held = self.usable(now, Duration::ZERO).map(|served| served.token.source_name());
+        Order { id: self.flights, handle, claims, deadline, held }
+    }
+
+    /// A flight that is past its deadline and has not said so is lost: its thread was blocked or is gone.
+    fn drop_lost_flight(&mut self, now: Timestamp) {
+        if self.flight.as_ref().is_some_and(|flight| flight.deadline.waited(now)) {
+            self.flight = None;
+        }
+    }
+}
+
+fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
+    first.saturating_mul(2_u32.saturating_pow(times.min(16))).min(most)
+}
+
+/// How long nothing is minted for a `min_ttl`'s sake after it could not be met.
+fn quiet(token: &Token) -> Duration {
+    (token.moments().life() / 4).max(ONE_SECOND)
+}
+
+/// Whether an error lets a flight try again.
+pub(crate) fn worth_another(kind: ErrorKind) -> bool {
+    kind.is_transient()
+}
+
+/// How long a flight may take on our clock.
+pub(crate) const FLIGHT: Duration = Duration::from_secs(20);
+/// How much later a flight that did not land is given up.
+const GRACE: Duration = Duration::from_secs(1);
+const ONE_SECOND: Duration = Duration::from_secs(1);
+const URGENT_WAIT: Duration = Duration::from_secs(2);
+const REFUSAL_FIRST: Duration = Duration::from_secs(5);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+const FIRST_BLOCK: Duration = Duration::from_secs(60);
+const LONGEST_BLOCK: Duration = Duration::from_secs(15 * 60);
+const MOST_HOSTS: usize = 256;
