@@ -60,9 +60,7 @@ pub(crate) fn sec1(der: &[u8], outer: Option<Curve>) -> Result<Parsed<'_>, Crypt
         None => None,
     };
     let point = match key.take(CONTEXT_1) {
-        Some(bits) => {
-            Some(Reader(bits).take(BIT_STRING).and_then(|bits| bits.strip_prefix(&[0])).ok_or(DAMAGED)?)
-        }
+        Some(bits) => Some(Reader(bits).take(BIT_STRING).and_then(|bits| bits.strip_prefix(&[0])).ok_or(DAMAGED)?),
         None => None,
     };
     match (outer, inner) {

@@ -23,22 +23,22 @@ pub enum CryptoError {
     BadBase64,
     /// A JOSE header member may not be given, or was given twice.
     BadHeader(&'static str),
-    /// The backend refused to sign.
+    /// The backend refused to sign; a damaged RSA key may be noticed only then.
     SigningFailed,
 }
 
 impl fmt::Display for CryptoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoBackend => {
-                f.write_str("no cryptography was compiled in: enable the feature `ring` or `aws-lc-rs`")
-            }
+            Self::NoBackend => f.write_str("no cryptography was compiled in: enable the feature `ring` or `aws-lc-rs`"),
             Self::NoRandom => f.write_str("the operating system gave no random bytes"),
             Self::BadKey(what) => f.write_str(what),
             Self::WrongAlgorithm { algorithm, key } => write!(f, "{algorithm} cannot be used with this key ({key})"),
             Self::BadBase64 => f.write_str("not valid base64"),
             Self::BadHeader(what) => f.write_str(what),
-            Self::SigningFailed => f.write_str("the cryptography backend refused to sign"),
+            Self::SigningFailed => {
+                f.write_str("the cryptography backend refused to sign: the private key may be damaged")
+            }
         }
     }
 }

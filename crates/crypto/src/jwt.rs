@@ -35,7 +35,9 @@ pub fn sign(
 ) -> Result<Zeroizing<String>, CryptoError> {
     for (i, (name, _)) in header_extra.iter().enumerate() {
         if *name == "alg" {
-            return Err(CryptoError::BadHeader("the header member `alg` follows from the algorithm and cannot be given"));
+            return Err(CryptoError::BadHeader(
+                "the header member `alg` follows from the algorithm and cannot be given",
+            ));
         }
         if header_extra.iter().take(i).any(|(earlier, _)| earlier == name) {
             return Err(CryptoError::BadHeader("a header member was given twice (RFC 7515 section 4 forbids it)"));

@@ -123,7 +123,8 @@ mod tests {
     fn files_of_the_wild_are_read() {
         let one = encode("CERTIFICATE", &[1; 90]);
         let two = encode("CERTIFICATE", &[2; 90]);
-        let crlf = format!("\u{feff}Bag Attributes\r\n{}subject=x\r\n{}\r\n  ", one.replace('\n', "  \r\n"), two.as_str());
+        let crlf =
+            format!("\u{feff}Bag Attributes\r\n{}subject=x\r\n{}\r\n  ", one.replace('\n', "  \r\n"), two.as_str());
         let folded = format!("{} {}", one.replace('\n', " "), two.replace('\n', " "));
         for text in [crlf, folded] {
             assert_eq!(certificates(&text).unwrap(), [vec![1; 90], vec![2; 90]]);

@@ -12,7 +12,7 @@ use crate::{Algorithm, CryptoError, KeyKind, PublicJwk, VerifyingKey, b64, backe
 pub struct SigningKey(Inner);
 
 enum Inner {
-    Pair(KeyPair),
+    Pair(Box<KeyPair>),
     Secret(Zeroizing<Vec<u8>>),
 }
 
@@ -165,7 +165,7 @@ impl SigningKey {
             }
             Parsed::Ed25519(pkcs8) => KeyPair::ed25519(pkcs8)?,
         };
-        Ok(Self(Inner::Pair(pair)))
+        Ok(Self(Inner::Pair(Box::new(pair))))
     }
 }
 

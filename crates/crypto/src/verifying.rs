@@ -123,7 +123,9 @@ impl VerifyingKey {
         match (crv, x.len(), y.len()) {
             ("P-256", 32, 32) => Ok(Self(Inner::P256(point))),
             ("P-384", 48, 48) => Ok(Self(Inner::P384(point))),
-            _ => Err(CryptoError::BadKey("the EC public key must be on P-256 or P-384, with coordinates of full length")),
+            _ => {
+                Err(CryptoError::BadKey("the EC public key must be on P-256 or P-384, with coordinates of full length"))
+            }
         }
     }
 

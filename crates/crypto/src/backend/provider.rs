@@ -31,7 +31,7 @@ pub(crate) fn random(buf: &mut [u8]) -> Result<(), CryptoError> {
 
 /// A private key that can sign.
 pub(crate) enum KeyPair {
-    Rsa { pair: Box<RsaKeyPair>, modulus_len: usize, bits: usize },
+    Rsa { pair: RsaKeyPair, modulus_len: usize, bits: usize },
     Ec { pair: EcdsaKeyPair, curve: Curve },
     Ed25519(Ed25519KeyPair),
 }
@@ -52,7 +52,7 @@ impl KeyPair {
         if bits < 2048 {
             return Err(TOO_SMALL);
         }
-        Ok(Self::Rsa { pair: Box::new(pair), modulus_len, bits })
+        Ok(Self::Rsa { pair, modulus_len, bits })
     }
 
     /// From the scalar in `curve.len()` bytes, and the uncompressed public point.
@@ -77,9 +77,9 @@ impl KeyPair {
 
     /// From PKCS#8, with or without the public key in it.
     pub(crate) fn ed25519(pkcs8: &[u8]) -> Result<Self, CryptoError> {
-        Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8)
-            .map(Self::Ed25519)
-            .map_err(|_| CryptoError::BadKey("the Ed25519 private key is damaged, or its halves do not belong together"))
+        Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map(Self::Ed25519).map_err(|_| {
+            CryptoError::BadKey("the Ed25519 private key is damaged, or its halves do not belong together")
+        })
     }
 
     pub(crate) fn kind(&self) -> KeyKind {

@@ -9,7 +9,9 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut filled = 0;
     let mut total: u64 = 0;
     let padding = core::iter::once(0x80);
-    for byte in parts.iter().flat_map(|part| part.iter().copied()).inspect(|_| total = total.wrapping_add(8)).chain(padding) {
+    for byte in
+        parts.iter().flat_map(|part| part.iter().copied()).inspect(|_| total = total.wrapping_add(8)).chain(padding)
+    {
         if let Some(slot) = block.get_mut(filled) {
             *slot = byte;
         }
