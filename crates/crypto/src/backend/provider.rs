@@ -41,7 +41,7 @@ impl KeyPair {
     pub(crate) fn rsa(pkcs1: &[u8]) -> Result<Self, CryptoError> {
         let pair = RsaKeyPair::from_der(pkcs1).map_err(|rejected| match rejected.to_string().as_str() {
             "TooSmall" => TOO_SMALL,
-            "TooLarge" => CryptoError::BadKey("the RSA key is too large: at most 4096 bits can be signed with"),
+            "TooLarge" => CryptoError::BadKey("the RSA key is too large: use at most 4096 bits"),
             _ => CryptoError::BadKey("the RSA private key is damaged, or its numbers do not belong together"),
         })?;
         let (n, _) = der::rsa_public(pair.public_key().as_ref())
