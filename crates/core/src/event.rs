@@ -80,7 +80,9 @@ impl Change {
 
 /// Who is told.
 #[derive(Clone, Default)]
-pub(crate) struct Observer(pub(crate) Option<Arc<dyn Fn(&Event) + Send + Sync>>);
+pub(crate) struct Observer(pub(crate) Option<Arc<ObserverFn>>);
+
+pub(crate) type ObserverFn = dyn Fn(&Event) + Send + Sync;
 
 impl Observer {
     pub(crate) fn tell(&self, event: &Event) {

@@ -221,7 +221,7 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
 }
 
 /// Where flights run.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Spawner {
     given: Option<Given>,
     /// The given place has dropped a flight: it is shut down, and the background thread steps in.
@@ -233,12 +233,6 @@ enum Given {
     #[cfg(feature = "thread")]
     Runtime(tokio::runtime::Handle),
     Function(Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>),
-}
-
-impl Default for Spawner {
-    fn default() -> Self {
-        Self { given: None, dead: Arc::default() }
-    }
 }
 
 impl Spawner {

@@ -179,19 +179,15 @@ impl<F: Clone> Slot<F> {
         if let Some(flight) = &self.flight {
             return Decision::Join(flight.handle.clone());
         }
-        if let Some(failure) = &self.failure {
-            if let Some(refused_at) = failure.refused_at {
-                match ask.revision {
-                    None => return Decision::Revision,
-                    Some(revision) if revision != refused_at => self.failure = None,
-                    Some(_) => {}
-                }
+        if let Some(refused_at) = self.failure.as_ref().and_then(|failure| failure.refused_at) {
+            match ask.revision {
+                None => return Decision::Revision,
+                Some(revision) if revision != refused_at => self.failure = None,
+                Some(_) => {}
             }
         }
-        if let Some(failure) = &self.failure {
-            if !failure.not_before.waited(now) {
-                return Decision::Fail(failure.error.until(failure.not_before, now));
-            }
+        if let Some(failure) = self.failure.as_ref().filter(|failure| !failure.not_before.waited(now)) {
+            return Decision::Fail(failure.error.until(failure.not_before, now));
         }
         Decision::Fly(self.start(now, ask.min_ttl, handle), None)
     }

@@ -108,8 +108,11 @@ impl From<StoreError> for MintError {
 /// A store that lives as long as the process.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
-    records: Arc<Mutex<HashMap<StoreKey, Arc<tokio::sync::Mutex<Option<Record>>>>>>,
+    records: Arc<Mutex<HashMap<StoreKey, Cell>>>,
 }
+
+/// One record behind its lock.
+type Cell = Arc<tokio::sync::Mutex<Option<Record>>>;
 
 impl MemoryStore {
     /// An empty store.
@@ -117,7 +120,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn cell(&self, key: &StoreKey) -> Arc<tokio::sync::Mutex<Option<Record>>> {
+    fn cell(&self, key: &StoreKey) -> Cell {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default().clone()
     }
 }
