@@ -84,7 +84,8 @@ fn is_token_character(c: char) -> bool {
 }
 
 fn looks_secret(run: &str) -> bool {
-    if run.starts_with("eyJ") && run.len() > 8 {
+    let known = |text: &str| text.len() >= 12 && KNOWN_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
+    if (run.starts_with("eyJ") && run.len() > 8) || known(run) {
         return true;
     }
     run.split(['.', '/']).any(|part| {
@@ -92,8 +93,7 @@ fn looks_secret(run: &str) -> bool {
         let letters = part.bytes().filter(u8::is_ascii_alphabetic).count();
         let mixed =
             digits || part.bytes().any(|b| b.is_ascii_uppercase()) && part.bytes().any(|b| b.is_ascii_lowercase());
-        let known = KNOWN_PREFIXES.iter().any(|prefix| part.starts_with(prefix)) && part.len() >= 12;
-        known || (part.len() >= 20 && letters >= 4 && mixed && !is_uuid(part)) || part.len() >= 64
+        known(part) || (part.len() >= 20 && letters >= 4 && mixed && !is_uuid(part)) || part.len() >= 64
     })
 }
 
