@@ -1,0 +1,249 @@
+//! Why no answer came.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use rustls::{AlertDescription, CertificateError};
+use unexpired_core::{ErrorKind, MintError};
+
+/// Why a request got no answer that could be read to its end.
+///
+/// Becomes a [`MintError`] by `?`. Whoever sends what can be used only once (a rotating refresh token) asks
+/// [`maybe_received`](SendError::maybe_received) first.
+#[derive(Clone, Debug)]
+pub struct SendError {
+    error: MintError,
+    maybe_received: bool,
+}
+
+impl SendError {
+    /// Whether the server may have received the request. `false` only where it surely has not: it was never sent, the name was not resolved,
+    /// or no connection came about.
+    pub fn maybe_received(&self) -> bool {
+        self.maybe_received
+    }
+
+    /// What the error means.
+    pub fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+
+    /// Nothing was sent.
+    pub(crate) fn before(error: MintError) -> Self {
+        Self { error, maybe_received: false }
+    }
+
+    /// The request had gone out, or may have.
+    pub(crate) fn after(error: MintError) -> Self {
+        Self { error, maybe_received: true }
+    }
+
+    /// The whole exchange took too long.
+    pub(crate) fn too_slow(host: &str, limit: Duration) -> Self {
+        let message = format!("no complete answer within {}", seconds(limit));
+        Self::after(MintError::new(ErrorKind::TimedOut, message).host(host))
+    }
+
+    /// Puts the client's error into our words. Its own text may hold the URL and is not used.
+    pub(crate) fn of(error: &reqwest::Error, host: &str, way: &Way) -> Self {
+        let connecting = error.is_connect();
+        let tls = find::<rustls::Error>(error);
+        let (kind, message, remedy) = if let Some(tls) = tls {
+            let unsent = connecting || is_handshake_alert(tls);
+            let (kind, message, remedy) = tls_words(tls);
+            return Self::new(kind, &message, remedy, host, !unsent);
+        } else if error.is_builder() {
+            (ErrorKind::Misconfigured, "the request cannot be built".to_owned(), None)
+        } else if error.is_dns() {
+            (
+                ErrorKind::Unavailable,
+                "the host name cannot be resolved".to_owned(),
+                Some("check the name and the network"),
+            )
+        } else if error.is_timeout() && connecting {
+            (ErrorKind::TimedOut, format!("no connection within {}", seconds(way.connect_timeout)), None)
+        } else if error.is_timeout() {
+            (ErrorKind::TimedOut, "the connection timed out".to_owned(), None)
+        } else if connecting {
+            connect_words(error, way)
+        } else if says(error, |text| text.starts_with("invalid HTTP") || text.starts_with("invalid content-length")) {
+            (ErrorKind::Malformed, "the answer is no HTTP".to_owned(), None)
+        } else {
+            (ErrorKind::Unavailable, "the connection broke before the answer was complete".to_owned(), None)
+        };
+        Self::new(kind, &message, remedy, host, !(connecting || error.is_builder()))
+    }
+
+    fn new(kind: ErrorKind, message: &str, remedy: Option<&str>, host: &str, maybe_received: bool) -> Self {
+        let error = MintError::new(kind, message).host(host);
+        let error = match remedy {
+            Some(remedy) => error.remedy(remedy),
+            None => error,
+        };
+        Self { error, maybe_received }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl Error for SendError {}
+
+impl From<SendError> for MintError {
+    fn from(error: SendError) -> Self {
+        error.error
+    }
+}
+
+/// How the request went out, for the words.
+pub(crate) struct Way {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) maybe_proxied: bool,
+}
+
+type Words = (ErrorKind, String, Option<&'static str>);
+
+fn connect_words(error: &reqwest::Error, way: &Way) -> Words {
+    let unavailable = |message: &str, remedy| (ErrorKind::Unavailable, message.to_owned(), remedy);
+    if says(error, |text| text.contains("proxy authorization required")) {
+        return (
+            ErrorKind::Misconfigured,
+            "the proxy asks for a user name and a password".to_owned(),
+            Some("put them into the proxy's URL"),
+        );
+    }
+    if says(error, |text| text.starts_with("tunnel error")) {
+        let remedy = Some("check the proxy, or name the host in NO_PROXY");
+        return unavailable("the proxy opens no connection to this host", remedy);
+    }
+    let proxy = way.maybe_proxied.then_some("check the network, and HTTPS_PROXY if it is set");
+    match find::<io::Error>(error).map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => unavailable("connection refused", proxy),
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe) => {
+            unavailable("the connection was reset before the request was sent", None)
+        }
+        Some(io::ErrorKind::UnexpectedEof) => unavailable("the connection was closed during the TLS handshake", None),
+        Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
+            unavailable("the network does not reach this host", proxy)
+        }
+        Some(io::ErrorKind::TimedOut) => (ErrorKind::TimedOut, "no connection".to_owned(), proxy),
+        Some(kind) => unavailable(&format!("no connection ({kind})"), proxy),
+        None => unavailable("no connection", proxy),
+    }
+}
+
+/// A certificate that is not trusted is `Unavailable`: a portal or an inspecting proxy in between goes away again.
+fn tls_words(error: &rustls::Error) -> Words {
+    let unavailable = |message: &str, remedy| (ErrorKind::Unavailable, message.to_owned(), Some(remedy));
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => unavailable(
+                "the server's certificate has expired",
+                "check this machine's clock; else the server must renew it",
+            ),
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                unavailable("the server's certificate is not valid yet", "check this machine's clock")
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => unavailable(
+                "the server's certificate is for another host",
+                "check the host's name and the address it resolves to",
+            ),
+            CertificateError::UnknownIssuer => {
+                unavailable("the server's certificate is signed by an unknown issuer", CA_FILE)
+            }
+            CertificateError::Revoked => {
+                unavailable("the server's certificate is revoked", "its operator must replace it")
+            }
+            other => unavailable(&format!("the server's certificate is not accepted ({other:?})"), CA_FILE),
+        },
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => (
+            ErrorKind::Misconfigured,
+            "the server wants a client certificate".to_owned(),
+            Some("set the client certificate and its key"),
+        ),
+        rustls::Error::AlertReceived(
+            alert @ (AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA
+            | AlertDescription::AccessDenied),
+        ) => (
+            ErrorKind::Misconfigured,
+            format!("the server refuses the client certificate ({alert:?})"),
+            Some("check the client certificate and who issued it"),
+        ),
+        rustls::Error::AlertReceived(alert) => {
+            unavailable(&format!("the server ended the TLS handshake ({alert:?})"), "the server's TLS may be too old")
+        }
+        rustls::Error::InvalidMessage(_) => {
+            unavailable("the server speaks no TLS on this port", "check the endpoint's port")
+        }
+        rustls::Error::PeerIncompatible(why) => {
+            unavailable(&format!("no common TLS version or cipher ({why:?})"), "the server's TLS may be too old")
+        }
+        other => (ErrorKind::Unavailable, format!("TLS failed: {other}"), None),
+    }
+}
+
+/// Alerts that a server sends instead of finishing the handshake. In TLS 1.3 the client has finished by then and the request is on its way,
+/// but a server that has refused the handshake hands it to nobody (RFC 8446 section 6.2).
+fn is_handshake_alert(error: &rustls::Error) -> bool {
+    matches!(
+        error,
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied
+                | AlertDescription::HandshakeFailure
+                | AlertDescription::ProtocolVersion
+        )
+    )
+}
+
+/// The first error of type `E` in the chain. An `io::Error` hides what it wraps from `source`, so it is opened.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+/// Whether the text of an error in the chain is such a text. For what the layers below have no public type for.
+fn says(error: &reqwest::Error, matches: impl Fn(&str) -> bool) -> bool {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if matches(&error.to_string()) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// `5 s`, `1.5 s`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    let tenths = (duration.as_secs_f64() * 10.0).round() / 10.0;
+    format!("{tenths} s")
+}
+
+const CA_FILE: &str = "if TLS is inspected here, set ca_file to the company's CA certificate";

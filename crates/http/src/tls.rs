@@ -1,0 +1,238 @@
+//! Whom to trust, and who we are.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+use std::{env, fs};
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use unexpired_core::{ErrorKind, MintError};
+use zeroize::Zeroizing;
+
+/// Which certificate authorities are trusted. A `ca_file` is trusted beside any of them: companies inspect TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Roots {
+    /// Those of the system and those in `SSL_CERT_FILE` and `SSL_CERT_DIR`, together.
+    ///
+    /// On Unix the system's are those of the first bundle file found among the usual places, and the variables add to them (unlike OpenSSL
+    /// with `SSL_CERT_FILE`, which reads that file in the bundle's stead). On macOS and Windows the system's store is asked; there the
+    /// variables, if they are set, are read in its stead.
+    #[default]
+    System,
+    /// Mozilla's list as it was when the program was built. The variables are not read.
+    Bundled,
+    /// Nothing but the `ca_file`.
+    OnlyCaFile,
+}
+
+/// What a client's TLS configuration is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trust {
+    pub(crate) roots: Roots,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
+}
+
+/// A [`Trust`] with the state of the files and variables that it refers to. A certificate that is replaced on disk makes another key.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct TrustKey {
+    trust: Trust,
+    environment: Environment,
+    stamps: Vec<Option<(SystemTime, u64)>>,
+}
+
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Environment {
+    cert_file: Option<PathBuf>,
+    cert_dir: Option<OsString>,
+}
+
+impl Trust {
+    /// The key as things are now. Costs a `stat` for each file named.
+    pub(crate) fn key(&self) -> TrustKey {
+        let environment = match self.roots {
+            Roots::System => Environment {
+                cert_file: env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from),
+                cert_dir: env::var_os("SSL_CERT_DIR").filter(|dir| !dir.is_empty()),
+            },
+            Roots::Bundled | Roots::OnlyCaFile => Environment::default(),
+        };
+        let certificate = self.client_certificate.iter().flat_map(|(chain, key)| [chain, key]);
+        let files = self.ca_file.iter().chain(certificate).chain(&environment.cert_file);
+        let stamps = files.map(|file| stamp(file)).collect();
+        TrustKey { trust: self.clone(), environment, stamps }
+    }
+}
+
+impl TrustKey {
+    /// The key of a client that speaks no TLS.
+    pub(crate) fn nobody() -> Self {
+        Self {
+            trust: Trust { roots: Roots::OnlyCaFile, ..Trust::default() },
+            environment: Environment::default(),
+            stamps: Vec::new(),
+        }
+    }
+
+    /// The configuration: built once for each key in a process, since reading the system's certificates takes 3 ms.
+    pub(crate) fn config(&self) -> Result<ClientConfig, MintError> {
+        static BUILT: Mutex<Vec<(TrustKey, ClientConfig)>> = Mutex::new(Vec::new());
+        let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, config)) = built.iter().find(|(key, _)| key == self) {
+            return Ok(config.clone());
+        }
+        let config = build(&self.trust, self.roots()?)?;
+        // Another state of the same files replaces the old one: nobody will ask for that again.
+        built.retain(|(key, _)| key.trust != self.trust);
+        if built.len() >= MOST_CONFIGS {
+            built.remove(0);
+        }
+        built.push((self.clone(), config.clone()));
+        Ok(config)
+    }
+
+    fn roots(&self) -> Result<RootCertStore, MintError> {
+        let mut roots = RootCertStore::empty();
+        match self.trust.roots {
+            Roots::System => add_system(&mut roots, &self.environment),
+            Roots::Bundled => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Roots::OnlyCaFile => {}
+        }
+        if let Some(file) = &self.trust.ca_file {
+            let certificates = certificates(file).map_err(|why| in_file("ca_file", file, &why))?;
+            let (added, _) = roots.add_parsable_certificates(certificates);
+            if added == 0 {
+                return Err(in_file("ca_file", file, "no certificate in it can be used"));
+            }
+        }
+        if roots.is_empty() {
+            return Err(MintError::new(ErrorKind::Misconfigured, "no trusted certificates were found on this system")
+                .remedy("install the system's CA certificates, set ca_file, or set roots = \"bundled\""));
+        }
+        Ok(roots)
+    }
+}
+
+/// A configuration that trusts nobody, for plain HTTP: the client below wants one in any case, and would look for the process's default.
+pub(crate) fn none() -> Result<ClientConfig, MintError> {
+    build(&Trust::default(), RootCertStore::empty())
+}
+
+fn build(trust: &Trust, roots: RootCertStore) -> Result<ClientConfig, MintError> {
+    let broken =
+        |error: rustls::Error| MintError::new(ErrorKind::Misconfigured, format!("TLS cannot be set up: {error}"));
+    let builder = ClientConfig::builder_with_provider(unexpired_crypto::tls_provider())
+        .with_safe_default_protocol_versions()
+        .map_err(broken)?
+        .with_root_certificates(roots);
+    let mut config = match &trust.client_certificate {
+        None => builder.with_no_client_auth(),
+        Some((chain_file, key_file)) => {
+            let chain = certificates(chain_file).map_err(|why| in_file("client certificate", chain_file, &why))?;
+            let key = private_key(key_file).map_err(|why| in_file("client certificate's key", key_file, &why))?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| in_file("client certificate", chain_file, &error.to_string()))?
+        }
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+#[cfg(all(unix, not(any(target_os = "macos", target_os = "ios"))))]
+fn add_system(roots: &mut RootCertStore, environment: &Environment) {
+    let bundle = BUNDLES.iter().map(Path::new).find(|file| file.is_file());
+    match bundle {
+        Some(file) => add_file(roots, file),
+        None => add_native(roots),
+    }
+    if let Some(file) = environment.cert_file.as_deref().filter(|file| !bundle.is_some_and(|bundle| same(bundle, file)))
+    {
+        add_file(roots, file);
+    }
+    for dir in environment.cert_dir.iter().flat_map(env::split_paths) {
+        // The usual places hold what the bundle holds, one file a certificate: reading them again would cost more than the request.
+        if !dir.as_os_str().is_empty()
+            && !(bundle.is_some() && USUAL_DIRS.iter().any(|usual| same(Path::new(usual), &dir)))
+        {
+            add_dir(roots, &dir);
+        }
+    }
+}
+
+#[cfg(not(all(unix, not(any(target_os = "macos", target_os = "ios")))))]
+fn add_system(roots: &mut RootCertStore, _: &Environment) {
+    add_native(roots);
+}
+
+fn add_native(roots: &mut RootCertStore) {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a system certificate cannot be read");
+    }
+    roots.add_parsable_certificates(found.certs);
+}
+
+fn add_file(roots: &mut RootCertStore, file: &Path) {
+    match certificates(file) {
+        Ok(certificates) => {
+            roots.add_parsable_certificates(certificates);
+        }
+        Err(why) => tracing::warn!(file = %file.display(), why, "trusted certificates cannot be read"),
+    }
+}
+
+fn add_dir(roots: &mut RootCertStore, dir: &Path) {
+    let found = rustls_native_certs::load_certs_from_paths(None, Some(dir));
+    for error in &found.errors {
+        tracing::warn!(%error, "a certificate in SSL_CERT_DIR cannot be read");
+    }
+    roots.add_parsable_certificates(found.certs);
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = fs::read(file).map_err(|error| format!("it cannot be read: {error}"))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err("it holds no certificate in PEM form".to_owned()),
+        Ok(certificates) => Ok(certificates),
+        Err(_) => Err("it is no well-formed PEM".to_owned()),
+    }
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let pem = Zeroizing::new(fs::read(file).map_err(|error| format!("it cannot be read: {error}"))?);
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| "it holds no private key in PEM form".to_owned())
+}
+
+fn in_file(what: &str, file: &Path, why: &str) -> MintError {
+    MintError::new(ErrorKind::Misconfigured, format!("the {what} {}: {why}", file.display()))
+        .remedy("name a readable PEM file, with an absolute path")
+}
+
+fn stamp(file: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Where systems keep all trusted certificates in one file: Debian, Alpine; Fedora; openSUSE; RHEL; NixOS; the BSDs.
+const BUNDLES: [&str; 8] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/usr/local/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+];
+const USUAL_DIRS: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
+const MOST_CONFIGS: usize = 16;
