@@ -2,7 +2,7 @@
 //
 //   node oidc-provider.mjs MODULES '{"issuer": ..., "tenant": ..., "key": PEM file, "cert": PEM file}'
 //
-// MODULES is the folder that holds node_modules. All options may be missing. Prints one JSON line when ready:
+// MODULES is the folder that holds node_modules. All options may be missing or null. Prints one JSON line when ready:
 // {"ready":true,"http":PORT,"https":PORT or null}.
 //
 //   GET  /-/stats   requests and answers by path, what was granted and refused

@@ -118,7 +118,8 @@ impl<'a> Request<'a> {
     fn message(&self, url: &Url, host: &str, port: u16) -> Vec<u8> {
         let path = url.path();
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let mut head = format!("{} {path}{query} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: close\r\n", self.method);
+        let mut head =
+            format!("{} {path}{query} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: close\r\n", self.method);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -31,7 +31,8 @@ pub fn record<T>(name: &str, found: Found<T>) -> Option<T> {
 
 /// The folder that `tests/servers/setup` fills.
 pub(crate) fn installed() -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| package().join("../target"), PathBuf::from);
+    let target = env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty()).unwrap_or("target".into());
+    let target = package().join("..").join(target);
     target.join("servers")
 }
 

@@ -30,8 +30,7 @@ pub fn azure_identity(
     client_secret: &str,
     scope: &str,
 ) -> Option<Result<SdkToken, String>> {
-    let arguments =
-        ["entra", "--authority", authority, "--tenant", tenant, "--client-id", client_id, "--scope", scope];
+    let arguments = ["entra", "--authority", authority, "--tenant", tenant, "--client-id", client_id, "--scope", scope];
     let environment = [("AZURE_CLIENT_SECRET", client_secret), ("REQUESTS_CA_BUNDLE", text(&ca.ca_file()))]
         .map(|(name, value)| (name, value.to_owned()));
     run("azure-identity", &arguments, &environment)

@@ -1,6 +1,8 @@
 //! Each real server starts, and is as strict and as odd as the other tests count on. No code under test here: only raw
 //! HTTP, so that a failure says that the server changed.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
 use std::io;
 use std::net::TcpStream;
 use std::process::Command;
@@ -187,11 +189,14 @@ fn azure_identity_goes_to_a_custom_authority() {
     let Some(server) = OidcProvider::start() else { return };
     let tenant = format!("{}/tenant.example", server.https_url());
     server.faults(&json!([
-        canned("/tenant.example/v2.0/.well-known/openid-configuration", &json!({
-            "issuer": format!("{tenant}/v2.0"),
-            "authorization_endpoint": format!("{tenant}/oauth2/v2.0/authorize"),
-            "token_endpoint": format!("{tenant}/oauth2/v2.0/token"),
-        })),
+        canned(
+            "/tenant.example/v2.0/.well-known/openid-configuration",
+            &json!({
+                "issuer": format!("{tenant}/v2.0"),
+                "authorization_endpoint": format!("{tenant}/oauth2/v2.0/authorize"),
+                "token_endpoint": format!("{tenant}/oauth2/v2.0/token"),
+            })
+        ),
         canned("/tenant.example/oauth2/v2.0/token", &answer_of("entra")),
     ]));
     let url = server.https_url();

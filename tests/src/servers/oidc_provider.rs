@@ -35,19 +35,21 @@ pub struct OidcProvider {
 impl OidcProvider {
     /// Starts it with the issuers `http://127.0.0.1:PORT` and `https://localhost:PORT`.
     pub fn start() -> Option<Self> {
-        Self::start_with(json!({}))
+        Self::start_with(None)
     }
 
     /// Starts it with Entra's issuer of this tenant and the claims `oid` and `tid`, so that Azurite takes its tokens.
     pub fn start_as_entra(tenant: &str) -> Option<Self> {
-        Self::start_with(json!({ "issuer": format!("https://sts.windows.net/{tenant}/"), "tenant": tenant }))
+        Self::start_with(Some(tenant))
     }
 
-    fn start_with(mut options: Value) -> Option<Self> {
+    fn start_with(tenant: Option<&str>) -> Option<Self> {
         let modules = record("oidc-provider", modules("oidc-provider"))?;
         let ca = TestCa::new();
-        options["key"] = text(&ca.key_file()).into();
-        options["cert"] = text(&ca.certificate_file()).into();
+        let options = json!({
+            "issuer": tenant.map(|tenant| format!("https://sts.windows.net/{tenant}/")), "tenant": tenant,
+            "key": text(&ca.key_file()), "cert": text(&ca.certificate_file()),
+        });
         let script = package().join("servers/oidc-provider.mjs");
         let command = ["node", text(&script), &modules, &options.to_string()];
         let mut process = Process::start("oidc-provider", home(), &command, &[]);
