@@ -13,6 +13,8 @@ mod error;
 mod event;
 mod flight;
 mod manager;
+#[cfg(all(test, unexpired_model))]
+mod model;
 mod moments;
 mod secret;
 mod slot;

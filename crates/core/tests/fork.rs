@@ -1,0 +1,76 @@
+//! A process that forks: threads do not follow into the child, the manager does. Its own process, since a test runner has threads.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests may fail loudly")]
+
+#[cfg(not(unix))]
+fn main() {}
+
+#[cfg(unix)]
+fn main() {
+    unix::a_forked_child_has_the_token_and_mints_the_next();
+    unix::a_child_forked_in_the_middle_of_a_flight_starts_its_own();
+    println!("test result: ok. 2 passed; 0 failed");
+}
+
+#[cfg(unix)]
+mod unix {
+    use fork::{Fork, fork, waitpid};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+    use unexpired_core::*;
+
+    struct Slow(AtomicU64, Duration);
+
+    impl TokenSource for Slow {
+        fn name(&self) -> &str {
+            "slow"
+        }
+        fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Token, MintError>> {
+            Box::pin(async move {
+                let number = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+                tokio::time::sleep(self.1).await;
+                Token::builder(format!("t{number}"), request.now()).expires_in(Duration::from_secs(1000)).build()
+            })
+        }
+    }
+
+    /// Runs `child` in a forked child and says whether it came to its end in good order.
+    fn in_child(child: impl FnOnce() -> bool) -> bool {
+        match fork().expect("fork") {
+            Fork::Child => {
+                let good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(false);
+                std::process::exit(if good { 0 } else { 1 });
+            }
+            Fork::Parent(pid) => waitpid(pid).expect("waitpid") == 0,
+        }
+    }
+
+    pub(crate) fn a_forked_child_has_the_token_and_mints_the_next() {
+        let clock = TestClock::new();
+        let source = Slow(AtomicU64::new(0), Duration::from_millis(1));
+        let manager = TokenManager::builder("forked", source).clock(Arc::new(clock.clone())).build();
+        assert_eq!(manager.blocking_token().unwrap().secret(), "t1");
+        assert!(in_child(|| {
+            let same = manager.blocking_token().unwrap().secret() == "t1";
+            clock.advance(Duration::from_secs(995));
+            same && manager.blocking_token().unwrap().secret() == "t2"
+        }));
+        // The parent knows nothing of it and goes on as it was.
+        assert_eq!(manager.blocking_token().unwrap().secret(), "t1");
+        clock.advance(Duration::from_secs(995));
+        assert_eq!(manager.blocking_token().unwrap().secret(), "t2");
+    }
+
+    pub(crate) fn a_child_forked_in_the_middle_of_a_flight_starts_its_own() {
+        let manager = TokenManager::builder("flying", Slow(AtomicU64::new(0), Duration::from_millis(200))).build();
+        let waiting = std::thread::spawn({
+            let manager = manager.clone();
+            move || manager.blocking_token()
+        });
+        while !manager.status().refreshing {
+            std::thread::yield_now();
+        }
+        assert!(in_child(|| manager.blocking_token().is_ok()));
+        assert!(waiting.join().unwrap().is_ok());
+    }
+}
