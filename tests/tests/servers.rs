@@ -120,24 +120,26 @@ fn azurite_takes_a_token_until_it_expires() {
     assert_eq!(list(&format!("Bearer {}", mint("https://api.example/ttl=60"))), 403, "another audience");
     assert_eq!(list("Bearer garbage"), 403);
 
-    let short = mint(&Azurite::resource(3));
-    let dies = claims(&short)["exp"].as_u64().unwrap();
-    let bearer = format!("Bearer {short}");
-    let deadline = Instant::now() + Duration::from_secs(15);
-    let mut taken = 0;
-    loop {
-        let before = unix_now();
-        match list(&bearer) {
-            200 => taken += 1,
-            403 => break,
-            other => panic!("{other}"),
+    // On a very busy machine a token may die before its first use.
+    let seen_alive_and_dead = || {
+        let short = mint(&Azurite::resource(3));
+        let dies = u128::from(claims(&short)["exp"].as_u64().unwrap()) * 1000;
+        let bearer = format!("Bearer {short}");
+        let mut taken = 0;
+        loop {
+            let before = unix_now().as_millis();
+            match list(&bearer) {
+                200 => taken += 1,
+                403 => break,
+                other => panic!("{other}"),
+            }
+            assert!(before <= dies, "taken although it had expired before the request");
+            sleep(Duration::from_millis(100));
         }
-        assert!(before <= Duration::from_secs(dies), "taken although it expired before the request");
-        assert!(Instant::now() < deadline, "never refused");
-        sleep(Duration::from_millis(100));
-    }
-    assert!(unix_now() >= Duration::from_secs(dies), "refused although it had life left");
-    assert!(taken > 0, "a token of 3 s was never taken");
+        assert!(unix_now().as_millis() >= dies, "refused although it had life left");
+        taken > 0
+    };
+    assert!((0..3).any(|_| seen_alive_and_dead()), "a token of 3 s was never taken");
 }
 
 #[test]
@@ -249,13 +251,15 @@ fn servers_end_with_their_handle() {
 #[test]
 fn servers_end_with_a_test_process_that_dies() {
     let test = ["--exact", "starts_a_server_and_dies", "--ignored", "--nocapture"];
-    let died = Command::new(std::env::current_exe().unwrap()).args(test).output().unwrap();
-    assert!(!died.status.success());
+    let folder = tempfile::tempdir().unwrap();
+    let died = Command::new(std::env::current_exe().unwrap()).args(test).env("TMPDIR", folder.path()).output().unwrap();
+    if died.status.success() {
+        return; // skipped and counted there
+    }
     let output = String::from_utf8_lossy(&died.stdout).into_owned();
-    // Skipped there means skipped here, and it was counted there.
-    let Some(address) = output.lines().find_map(|line| line.split_once("server at http://")) else { return };
+    let address = output.lines().find_map(|line| line.strip_prefix("server at http://")).unwrap();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(address.1).is_ok() {
+    while TcpStream::connect(address).is_ok() {
         assert!(Instant::now() < deadline, "the server outlived its test");
         sleep(Duration::from_millis(50));
     }
@@ -264,10 +268,9 @@ fn servers_end_with_a_test_process_that_dies() {
 #[test]
 #[ignore = "the other half of servers_end_with_a_test_process_that_dies"]
 fn starts_a_server_and_dies() {
-    if let Some(server) = OidcProvider::start() {
-        println!("\nserver at {}", server.url());
-    }
-    std::process::abort();
+    let Some(server) = OidcProvider::start() else { return };
+    println!("\nserver at {}", server.url());
+    std::process::abort(); // before `server` is dropped
 }
 
 fn token(server: &OidcProvider) -> Request<'static> {
