@@ -321,11 +321,11 @@ mod tests {
         assert_eq!((failure.error_code.as_deref(), failure.trace.as_deref()), (Some("not_found"), Some("t-1")));
 
         let failure = read(
-            r#"{"error":{"code":"AudienceNotSupported","message":"Audience is not supported.","correlationId":"c-1"}}"#,
+            r#"{"error":{"code":"ArgumentNullOrEmpty","message":"A resource is required.","correlationId":"c-1"}}"#,
         );
         assert_eq!(
             (failure.error_code.as_deref(), failure.trace.as_deref()),
-            (Some("AudienceNotSupported"), Some("c-1"))
+            (Some("ArgumentNullOrEmpty"), Some("c-1"))
         );
     }
 

@@ -68,7 +68,7 @@ impl SendError {
             (ErrorKind::TimedOut, "the connection timed out".to_owned(), None)
         } else if connecting {
             connect_words(error, way)
-        } else if says(error, |text| text.starts_with("invalid HTTP") || text.starts_with("invalid content-length")) {
+        } else if says(error, |text| NO_HTTP.iter().any(|start| text.starts_with(start))) {
             (ErrorKind::Malformed, "the answer is no HTTP".to_owned(), None)
         } else {
             (ErrorKind::Unavailable, "the connection broke before the answer was complete".to_owned(), None)
@@ -117,12 +117,15 @@ fn connect_words(error: &reqwest::Error, way: &Way) -> Words {
             Some("put them into the proxy's URL"),
         );
     }
+    if says(error, |text| text.starts_with("tunnel error: failed to create")) {
+        return unavailable("no connection to the proxy", Some("check HTTPS_PROXY or the configured proxy"));
+    }
     if says(error, |text| text.starts_with("tunnel error")) {
         let remedy = Some("check the proxy, or name the host in NO_PROXY");
         return unavailable("the proxy opens no connection to this host", remedy);
     }
     let proxy = way.maybe_proxied.then_some("check the network, and HTTPS_PROXY if it is set");
-    match find::<io::Error>(error).map(io::Error::kind) {
+    match cause(error) {
         Some(io::ErrorKind::ConnectionRefused) => unavailable("connection refused", proxy),
         Some(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe) => {
             unavailable("the connection was reset before the request was sent", None)
@@ -153,7 +156,8 @@ fn tls_words(error: &rustls::Error) -> Words {
                 "the server's certificate is for another host",
                 "check the host's name and the address it resolves to",
             ),
-            CertificateError::UnknownIssuer => {
+            // A bad signature is an issuer of the same name with another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 unavailable("the server's certificate is signed by an unknown issuer", CA_FILE)
             }
             CertificateError::Revoked => {
@@ -199,6 +203,7 @@ fn is_handshake_alert(error: &rustls::Error) -> bool {
         error,
         rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired
+                | AlertDescription::DecryptError
                 | AlertDescription::BadCertificate
                 | AlertDescription::UnsupportedCertificate
                 | AlertDescription::CertificateRevoked
@@ -212,32 +217,29 @@ fn is_handshake_alert(error: &rustls::Error) -> bool {
     )
 }
 
-/// The first error of type `E` in the chain. An `io::Error` hides what it wraps from `source`, so it is opened.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = match inner {
+/// The errors of the chain, outermost first. An `io::Error` hides what it wraps from `source`, so it is opened.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'a (dyn Error + 'static) = *error;
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
-        };
-    }
-    None
+        }
+    })
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// What the operating system said: the innermost kind, since the layers wrap it in "other".
+fn cause(error: &reqwest::Error) -> Option<io::ErrorKind> {
+    chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last().map(io::Error::kind)
 }
 
 /// Whether the text of an error in the chain is such a text. For what the layers below have no public type for.
 fn says(error: &reqwest::Error, matches: impl Fn(&str) -> bool) -> bool {
-    let mut next = error.source();
-    while let Some(error) = next {
-        if matches(&error.to_string()) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    chain(error).skip(1).any(|error| matches(&error.to_string()))
 }
 
 /// `5 s`, `1.5 s`.
@@ -247,3 +249,5 @@ pub(crate) fn seconds(duration: Duration) -> String {
 }
 
 const CA_FILE: &str = "if TLS is inspected here, set ca_file to the company's CA certificate";
+/// How the texts of the layer below begin where an answer cannot be parsed.
+const NO_HTTP: [&str; 3] = ["invalid HTTP", "invalid content-length", "message head is too large"];

@@ -236,3 +236,48 @@ const BUNDLES: [&str; 8] = [
 ];
 const USUAL_DIRS: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 const MOST_CONFIGS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roots(roots: Roots, cert_file: Option<&Path>, cert_dir: Option<&Path>) -> usize {
+        let environment = Environment { cert_file: cert_file.map(Path::to_owned), cert_dir: cert_dir.map(Into::into) };
+        let key = TrustKey { trust: Trust { roots, ..Trust::default() }, environment, stamps: Vec::new() };
+        // A machine without certificates has none.
+        key.roots().map_or(0, |roots| roots.len())
+    }
+
+    #[test]
+    #[cfg(all(unix, not(any(target_os = "macos", target_os = "ios"))))]
+    fn the_environments_certificates_add_to_the_systems() {
+        let folder = tempfile::tempdir().unwrap();
+        let extra = folder.path().join("extra.pem");
+        fs::write(&extra, rcgen::generate_simple_self_signed(["a.example.com".to_owned()]).unwrap().cert.pem()).unwrap();
+        let system = roots(Roots::System, None, None);
+        assert_eq!(roots(Roots::System, Some(&extra), None), system + 1);
+        assert_eq!(roots(Roots::System, None, Some(folder.path())), system + 1);
+        // What is the system's own is not read twice.
+        if let Some(bundle) = BUNDLES.iter().map(Path::new).find(|file| file.is_file()) {
+            assert_eq!(roots(Roots::System, Some(bundle), Some(Path::new(USUAL_DIRS[0]))), system);
+            let link = folder.path().join("link.pem");
+            std::os::unix::fs::symlink(bundle, &link).unwrap();
+            assert_eq!(roots(Roots::System, Some(&link), None), system);
+        }
+    }
+
+    #[test]
+    fn without_roots_there_is_a_remedy() {
+        let error = TrustKey::nobody().roots().unwrap_err();
+        assert!(error.to_string().contains("ca_file"), "{error}");
+    }
+
+    #[test]
+    fn a_configuration_is_built_once() {
+        let key = Trust { roots: Roots::Bundled, ..Trust::default() }.key();
+        let (one, other) = (key.config().unwrap(), key.config().unwrap());
+        // Clones of one configuration remember sessions together.
+        let store = |config: &ClientConfig| format!("{:p}", std::sync::Arc::as_ptr(config.crypto_provider()));
+        assert_eq!(store(&one), store(&other));
+    }
+}
