@@ -63,8 +63,11 @@ fn required(name: &str) -> bool {
 
 fn count(outcome: &str, name: &str, why: &str) {
     let binary = env::current_exe().ok().and_then(|exe| Some(exe.file_stem()?.to_string_lossy().into_owned()));
+    // Cargo adds a hash, which changes with each build: `servers-0123456789abcdef`.
+    let binary = binary.as_deref().unwrap_or_default();
+    let binary = binary.rsplit_once('-').map_or(binary, |(name, _)| name);
     let thread = std::thread::current();
-    let test = format!("{}::{}", binary.unwrap_or_default(), thread.name().unwrap_or("main"));
+    let test = format!("{binary}::{}", thread.name().unwrap_or("main"));
     let line = format!("{outcome}\t{name}\t{test}\t{why}\n");
     let folder = installed();
     // One write in append mode: lines of tests that run at once do not mix.
