@@ -65,7 +65,7 @@ const configuration = {
       enabled: true,
       defaultResource: () => undefined,
       useGrantedResource: () => true,
-      // https://api.example/ttl=2 is an audience whose tokens live 2 s. Resources with other names are Azure's.
+      // https://api.example/ttl=2 is an audience whose tokens live 2 s.
       getResourceServerInfo: (_ctx, resource) => ({
         scope: SCOPES, audience: resource.replace(/\/?ttl=\d+$/, ''), accessTokenTTL: ttlOf(resource),
         accessTokenFormat: 'jwt', jwt: { sign: { alg: 'RS256' } },
