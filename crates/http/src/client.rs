@@ -185,10 +185,8 @@ impl Client {
         };
         let key = if lane == Lane::Plain { TrustKey::nobody() } else { inner.trust.key() };
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((made_with, client)) = &*slot {
-            if *made_with == key {
-                return Ok(client.clone());
-            }
+        if let Some((_, client)) = slot.as_ref().filter(|(made_with, _)| *made_with == key) {
+            return Ok(client.clone());
         }
         let client = inner.build(lane, &key)?;
         *slot = Some((key, client.clone()));
@@ -200,7 +198,7 @@ impl Inner {
     fn build(&self, lane: Lane, key: &TrustKey) -> Result<reqwest::Client, MintError> {
         let config = if lane == Lane::Plain { tls::none()? } else { key.config()? };
         let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(config)
+            .tls_backend_preconfigured(Arc::unwrap_or_clone(config))
             .dns_resolver(Arc::new(Resolver))
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)

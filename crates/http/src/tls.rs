@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 use std::{env, fs};
 
@@ -79,13 +79,13 @@ impl TrustKey {
     }
 
     /// The configuration: built once for each key in a process, since reading the system's certificates takes 3 ms.
-    pub(crate) fn config(&self) -> Result<ClientConfig, MintError> {
-        static BUILT: Mutex<Vec<(TrustKey, ClientConfig)>> = Mutex::new(Vec::new());
+    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, MintError> {
+        static BUILT: Mutex<Vec<(TrustKey, Arc<ClientConfig>)>> = Mutex::new(Vec::new());
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, config)) = built.iter().find(|(key, _)| key == self) {
             return Ok(config.clone());
         }
-        let config = build(&self.trust, self.roots()?)?;
+        let config = Arc::new(build(&self.trust, self.roots()?)?);
         // Another state of the same files replaces the old one: nobody will ask for that again.
         built.retain(|(key, _)| key.trust != self.trust);
         if built.len() >= MOST_CONFIGS {
@@ -118,8 +118,8 @@ impl TrustKey {
 }
 
 /// A configuration that trusts nobody, for plain HTTP: the client below wants one in any case, and would look for the process's default.
-pub(crate) fn none() -> Result<ClientConfig, MintError> {
-    build(&Trust::default(), RootCertStore::empty())
+pub(crate) fn none() -> Result<Arc<ClientConfig>, MintError> {
+    build(&Trust::default(), RootCertStore::empty()).map(Arc::new)
 }
 
 fn build(trust: &Trust, roots: RootCertStore) -> Result<ClientConfig, MintError> {
@@ -156,9 +156,8 @@ fn add_system(roots: &mut RootCertStore, environment: &Environment) {
     }
     for dir in environment.cert_dir.iter().flat_map(env::split_paths) {
         // The usual places hold what the bundle holds, one file a certificate: reading them again would cost more than the request.
-        if !dir.as_os_str().is_empty()
-            && !(bundle.is_some() && USUAL_DIRS.iter().any(|usual| same(Path::new(usual), &dir)))
-        {
+        let usual = bundle.is_some() && USUAL_DIRS.iter().any(|usual| same(Path::new(usual), &dir));
+        if !usual && !dir.as_os_str().is_empty() {
             add_dir(roots, &dir);
         }
     }
@@ -253,7 +252,8 @@ mod tests {
     fn the_environments_certificates_add_to_the_systems() {
         let folder = tempfile::tempdir().unwrap();
         let extra = folder.path().join("extra.pem");
-        fs::write(&extra, rcgen::generate_simple_self_signed(["a.example.com".to_owned()]).unwrap().cert.pem()).unwrap();
+        fs::write(&extra, rcgen::generate_simple_self_signed(["a.example.com".to_owned()]).unwrap().cert.pem())
+            .unwrap();
         let system = roots(Roots::System, None, None);
         assert_eq!(roots(Roots::System, Some(&extra), None), system + 1);
         assert_eq!(roots(Roots::System, None, Some(folder.path())), system + 1);
@@ -275,9 +275,8 @@ mod tests {
     #[test]
     fn a_configuration_is_built_once() {
         let key = Trust { roots: Roots::Bundled, ..Trust::default() }.key();
-        let (one, other) = (key.config().unwrap(), key.config().unwrap());
-        // Clones of one configuration remember sessions together.
-        let store = |config: &ClientConfig| format!("{:p}", std::sync::Arc::as_ptr(config.crypto_provider()));
-        assert_eq!(store(&one), store(&other));
+        assert!(Arc::ptr_eq(&key.config().unwrap(), &key.config().unwrap()));
+        let other = Trust { roots: Roots::System, ..Trust::default() }.key();
+        assert!(other.config().map_or(true, |other| !Arc::ptr_eq(&other, &key.config().unwrap())));
     }
 }

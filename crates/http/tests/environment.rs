@@ -1,5 +1,5 @@
 //! Proxies and trusted certificates named by the environment. A process's environment is its own, so each case runs in a child.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 mod support;
 
@@ -46,7 +46,8 @@ async fn run(endpoint: &Endpoint, variables: &[(&str, &str)]) -> String {
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(!printed.contains("hunter2"), "{printed}");
-    let line = printed.lines().find_map(|line| line.find("ANSWER").or(line.find("ERROR")).and_then(|at| line.get(at..)));
+    let line =
+        printed.lines().find_map(|line| line.find("ANSWER").or(line.find("ERROR")).and_then(|at| line.get(at..)));
     line.unwrap_or_else(|| panic!("{printed}")).to_owned()
 }
 
@@ -109,7 +110,12 @@ async fn this_machine_and_no_proxy_are_reached_directly() {
         let server = Server::secure(authority.server(&authority.certificate(host, |_| {}))).await;
         let proxy = proxy(server.address).await;
         let address = at(&proxy);
-        let mut all = vec![("HTTPS_PROXY", address.as_str()), ("HTTP_PROXY", &address), ("ALL_PROXY", &address), ("CHILD_CA_FILE", &ca)];
+        let mut all = vec![
+            ("HTTPS_PROXY", address.as_str()),
+            ("HTTP_PROXY", &address),
+            ("ALL_PROXY", &address),
+            ("CHILD_CA_FILE", &ca),
+        ];
         all.extend(variables);
         assert_eq!(run(&server.https(host), &all).await, "ANSWER 200", "{host} {variables:?}");
         assert_eq!(server.connections(), 1);

@@ -1,5 +1,5 @@
 //! Each limit of the client, against a server that breaks it.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 mod support;
 
@@ -39,7 +39,9 @@ fn hurried() -> Client {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let other = Server::answering(ok(TOKEN)).await;
-    for status in ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"] {
+    for status in
+        ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"]
+    {
         let location = format!("location: {}\r\n", other.http().as_str());
         let server = Server::answering(answer(status, &location, "")).await;
         let response = mint(&server.http()).await.unwrap();
@@ -74,10 +76,9 @@ async fn endless(first: &'static str, again: &'static [u8]) -> (Server, Arc<Atom
 async fn an_endless_body_ends_early() {
     static BLOCK: [u8; 16384] = [b' '; 16384];
     static CHUNK: &[u8] = b"10\r\n                \r\n";
-    for (first, again) in [
-        ("HTTP/1.1 200 OK\r\n\r\n{", &BLOCK[..]),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", CHUNK),
-    ] {
+    for (first, again) in
+        [("HTTP/1.1 200 OK\r\n\r\n{", &BLOCK[..]), ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", CHUNK)]
+    {
         let (server, sent) = endless(first, again).await;
         let error = mint(&server.http()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Malformed);
@@ -116,7 +117,8 @@ async fn the_status_of_a_failure_counts_even_if_its_body_is_too_long() {
 #[tokio::test]
 async fn compression_is_not_asked_for_and_a_bomb_is_not_opened() {
     // 10 bytes of gzip header, then a deflate block that repeats zeros.
-    let bomb: Vec<u8> = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3].into_iter().chain([0xed, 0xc1, 0x01, 0x01].repeat(1000)).collect();
+    let bomb: Vec<u8> =
+        [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3].into_iter().chain([0xed, 0xc1, 0x01, 0x01].repeat(1000)).collect();
     for encoding in ["gzip", "GZIP", "br", "deflate", "identity, gzip", "identity\r\ncontent-encoding: zstd"] {
         let server = Server::answering(answer("200 OK", &format!("content-encoding: {encoding}\r\n"), &bomb)).await;
         let error = mint(&server.http()).await.unwrap_err();
@@ -225,7 +227,11 @@ async fn pages_and_errors_with_status_200() {
 
 #[tokio::test]
 async fn what_is_no_http_is_malformed() {
-    for bytes in ["SSH-2.0-OpenSSH_9.6\r\n", "{\"access_token\":\"at-1\"}\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n"] {
+    for bytes in [
+        "SSH-2.0-OpenSSH_9.6\r\n",
+        "{\"access_token\":\"at-1\"}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
+    ] {
         let error = mint(&Server::answering(bytes).await.http()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Malformed, "{bytes}: {error}");
         assert!(error.maybe_received());
@@ -254,13 +260,18 @@ async fn what_is_sent() {
         }
     };
     assert!(form.starts_with("POST /token HTTP/1.1\r\n"));
-    has(&form, &["content-type: application/x-www-form-urlencoded", "accept: application/json", "accept-encoding: identity"]);
+    has(
+        &form,
+        &["content-type: application/x-www-form-urlencoded", "accept: application/json", "accept-encoding: identity"],
+    );
     has(&form, &["authorization: Basic Y2xpZW50LTEyMzpzMw==", "x-extra: 1", "content-length: 31"]);
     assert!(form.ends_with("\r\n\r\nscope=a+b&client_secret=s%2B%26"));
     assert!(form.contains("\r\nuser-agent: unexpired/") && !form.contains("referer"));
     has(&json, &["content-type: application/json", "authorization: Bearer at-0"]);
     assert!(json.ends_with("{\"a\":1}"));
-    assert!(get.starts_with("GET /token HTTP/1.1\r\n") && !get.contains("content-type") && !get.contains("authorization"));
+    assert!(
+        get.starts_with("GET /token HTTP/1.1\r\n") && !get.contains("content-type") && !get.contains("authorization")
+    );
     has(&get, &["metadata: true", "accept: text/plain"]);
 }
 

@@ -1,5 +1,5 @@
 //! Certificates: whom the client believes, what it says if it does not, and how it shows its own.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
 
 mod support;
 
@@ -165,7 +165,8 @@ async fn a_server_without_tls() {
 async fn a_handshake_that_never_ends_is_no_connection() {
     let authority = Authority::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = Endpoint::parse(&format!("https://localhost:{}/token", listener.local_addr().unwrap().port())).unwrap();
+    let endpoint =
+        Endpoint::parse(&format!("https://localhost:{}/token", listener.local_addr().unwrap().port())).unwrap();
     let client = Client::builder().roots(Roots::OnlyCaFile).ca_file(authority.file());
     let client = client.connect_timeout(Duration::from_millis(200)).build().unwrap();
     let error = mint(&client, &endpoint).await.unwrap_err();
@@ -188,7 +189,9 @@ async fn http_2_is_spoken_where_the_server_offers_it() {
             assert_eq!(request.version(), hyper::Version::HTTP_2);
             Ok::<_, Infallible>(hyper::Response::new(Full::new(Bytes::from(TOKEN))))
         });
-        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+        let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
     });
     let endpoint = Endpoint::parse(&format!("https://localhost:{port}/token")).unwrap();
     assert!(mint(&client(&authority), &endpoint).await.unwrap().token().is_ok());

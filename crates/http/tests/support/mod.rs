@@ -37,11 +37,8 @@ impl Server {
         R: Future<Output = Option<Stream>> + Send,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Self {
-            address: listener.local_addr().unwrap(),
-            connections: Arc::default(),
-            requests: Arc::default(),
-        };
+        let server =
+            Self { address: listener.local_addr().unwrap(), connections: Arc::default(), requests: Arc::default() };
         let acceptor = tls.map(|config| tokio_rustls::TlsAcceptor::from(Arc::new(config)));
         let (handler, started) = (Arc::new(handler), server.clone());
         tokio::spawn(async move {
@@ -216,8 +213,9 @@ impl Authority {
     pub fn demanding_server(&self, certificate: &Certificate) -> ServerConfig {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), unexpired_crypto::tls_provider()).build().unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), unexpired_crypto::tls_provider())
+            .build()
+            .unwrap();
         let builder = server_builder().with_client_cert_verifier(verifier);
         builder.with_single_cert(vec![certificate.certificate.der().clone()], certificate.private_key()).unwrap()
     }
