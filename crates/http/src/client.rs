@@ -45,7 +45,7 @@ struct Inner {
 }
 
 /// The three ways a request can go.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lane {
     /// HTTP to this machine or link: no proxy, no certificates.
     Plain,
@@ -53,6 +53,17 @@ enum Lane {
     Direct,
     /// HTTPS to anywhere else.
     Network,
+}
+
+impl Lane {
+    fn to(endpoint: &Endpoint) -> Self {
+        match (endpoint.is_https(), endpoint.reach()) {
+            // Endpoints are checked: plain HTTP is near.
+            (false, _) => Self::Plain,
+            (true, Reach::Loopback | Reach::Metadata) => Self::Direct,
+            (true, Reach::Network) => Self::Network,
+        }
+    }
 }
 
 impl Default for Client {
@@ -178,10 +189,11 @@ impl Client {
     /// The client below for this endpoint, made at the first request and again when a certificate file has changed.
     fn client(&self, endpoint: &Endpoint) -> Result<reqwest::Client, MintError> {
         let inner = &*self.0;
-        let (lane, slot) = match (endpoint.is_https(), endpoint.reach()) {
-            (false, _) => (Lane::Plain, &inner.plain),
-            (true, Reach::Loopback | Reach::Metadata) => (Lane::Direct, &inner.direct),
-            (true, Reach::Network) => (Lane::Network, &inner.network),
+        let lane = Lane::to(endpoint);
+        let slot = match lane {
+            Lane::Plain => &inner.plain,
+            Lane::Direct => &inner.direct,
+            Lane::Network => &inner.network,
         };
         let key = if lane == Lane::Plain { TrustKey::nobody() } else { inner.trust.key() };
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
@@ -421,3 +433,39 @@ const POOL_IDLE: Duration = Duration::from_secs(2);
 const MAX_BODY: usize = 1 << 20;
 const FIRST_BUFFER: usize = 16 << 10;
 const USER_AGENT: &str = concat!("unexpired/", env!("CARGO_PKG_VERSION"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That `Plain` and `Direct` use no proxy is shown with real ones in `tests/environment.rs`; metadata hosts are not asked in tests.
+    #[test]
+    fn this_machine_and_link_are_reached_directly() {
+        for (address, lane) in [
+            ("http://127.0.0.1:8080/t", Lane::Plain),
+            ("http://169.254.169.254/t", Lane::Plain),
+            ("http://metadata.google.internal/t", Lane::Plain),
+            ("https://localhost/t", Lane::Direct),
+            ("https://169.254.169.254/t", Lane::Direct),
+            ("https://[fd00:ec2::254]/t", Lane::Direct),
+            ("https://api.metadata.cloud.ibm.com/t", Lane::Direct),
+            ("https://as.example.com/t", Lane::Network),
+            ("https://10.0.0.1/t", Lane::Network),
+        ] {
+            assert_eq!(Lane::to(&Endpoint::parse(address).unwrap()), lane, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_an_http_url() {
+        for url in ["http://proxy.example.com:3128", "https://user:hunter2@proxy.example.com"] {
+            let client = Client::builder().proxy(url).build().unwrap();
+            assert!(!format!("{client:?} {:?}", Client::builder().proxy(url)).contains("hunter2"));
+        }
+        for url in ["", "proxy.example.com:3128", "socks5://hunter2@127.0.0.1:1080", "file:///hunter2", "http://"] {
+            let error = Client::builder().proxy(url).build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Misconfigured, "{url}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+        }
+    }
+}
