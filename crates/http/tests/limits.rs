@@ -302,3 +302,38 @@ async fn the_answer_knows_when_it_was_asked_for() {
     assert_eq!(token.lifetime().life, Some(Duration::from_secs(3600)));
     assert_eq!(token.lifetime().counted_from, response.requested_at());
 }
+
+#[test]
+fn one_client_serves_several_runtimes() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let servers = tokio::runtime::Runtime::new().unwrap();
+    let server = servers.block_on(Server::start(None, |mut stream, _| async move {
+        let _ = stream.write_all(&ok(TOKEN)).await;
+        Some(stream)
+    }));
+    let client = Client::new();
+    for _ in 0..3 {
+        assert!(runtime().block_on(mint_with(&client, &server.http())).is_ok());
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(128))]
+
+    /// Whatever comes over the wire, the outcome is an answer or an error of one line.
+    #[test]
+    fn no_bytes_panic(
+        start in proptest::sample::select(vec!["", "HTTP/1.1 ", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 400 Bad Request\r\ncontent-length: 20\r\n\r\n"]),
+        middle in "[ -~]{0,30}(\r\n)?[a-z-]{0,9}(: )?[ -~]{0,30}(\r\n\r\n)?",
+        end in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+    ) {
+        let bytes: Vec<u8> = start.bytes().chain(middle.bytes()).chain(end).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = Server::answering(bytes).await;
+            if let Ok(response) = mint_with(&hurried(), &server.http()).await {
+                let _ = (response.token(), response.failure().into_mint_error(&response));
+            }
+        });
+    }
+}
