@@ -16,6 +16,8 @@ mod manager;
 #[cfg(all(test, unexpired_model))]
 mod model;
 mod moments;
+#[cfg(all(test, not(unexpired_model)))]
+mod properties;
 mod secret;
 mod slot;
 mod source;
