@@ -65,7 +65,9 @@ impl ClientSecret {
         let response = self.client.post_form(&self.authority.endpoint, &form, None, &headers, request).await?;
         match response.token() {
             // `ext_expires_in` is not read: it would stretch a token past its `exp`.
-            Ok(token) => token.into_builder(&response).source(NAME).build(),
+            Ok(token) => {
+                token.into_builder(&response).source(NAME).build().map_err(|error| error.host(response.host()))
+            }
             Err(error) => Err(error::refusal(&response, error, &secret)),
         }
     }

@@ -95,7 +95,12 @@ impl ServiceAccount {
         let response = self.client.post_form(&token_url.endpoint, &form, None, &[], request).await?;
         self.skew.learn(&response);
         match response.token() {
-            Ok(token) => token.into_builder(&response).source(NAME).default_life(DEFAULT_LIFE).build(),
+            Ok(token) => token
+                .into_builder(&response)
+                .source(NAME)
+                .default_life(DEFAULT_LIFE)
+                .build()
+                .map_err(|error| error.host(response.host())),
             Err(error) => {
                 let asked = error::Asked {
                     subject: self.subject.as_deref(),

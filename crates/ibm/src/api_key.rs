@@ -52,7 +52,12 @@ impl ApiKey {
         match response.token() {
             // `expiration` is an absolute time and a second witness beside `expires_in`. A `refresh_token` is not read: without a client it
             // says "not_supported", and with one the key is still the simpler refresh.
-            Ok(token) => token.into_builder(&response).source(NAME).window_cap(REFRESH_WINDOW).build(),
+            Ok(token) => token
+                .into_builder(&response)
+                .source(NAME)
+                .window_cap(REFRESH_WINDOW)
+                .build()
+                .map_err(|error| error.host(response.host())),
             Err(error) => Err(error::refusal(&response, error)),
         }
     }
