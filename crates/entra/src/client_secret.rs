@@ -10,6 +10,21 @@ use unexpired_http::{Client, Form};
 /// An application with a client secret, as which app-only tokens are asked for.
 ///
 /// The secret is read anew at every mint, so a replaced file takes effect without a restart.
+///
+/// ```
+/// use std::sync::Arc;
+/// use unexpired_core::{ErrorKind, Secret};
+/// use unexpired_entra::ClientSecret;
+///
+/// let builder = || {
+///     let secret = Arc::new(Secret::new("fAkE~s3cr3t"));
+///     ClientSecret::builder("contoso.onmicrosoft.us", "aaaaaaaa-0000-4000-8000-000000000001", secret)
+///         .scope("https://graph.microsoft.us/.default")
+/// };
+/// // Nothing was said of a cloud, so it would be the public one, and this tenant does not live there.
+/// assert_eq!(builder().build().map(|_| ()).map_err(|error| error.kind()), Err(ErrorKind::Misconfigured));
+/// assert!(builder().authority("https://login.microsoftonline.us").build().is_ok());
+/// ```
 #[derive(Clone)]
 pub struct ClientSecret {
     authority: Authority,

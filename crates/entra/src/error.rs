@@ -11,12 +11,21 @@ use unexpired_http::Response;
 /// A known `AADSTS` code decides the kind, the text and the remedy. An unknown one leaves the kind and shows Microsoft's own text.
 pub(crate) fn refusal(response: &Response, error: MintError, secret: &Secret) -> MintError {
     let failure = response.failure();
-    let described = failure.description.as_deref().unwrap_or_default();
-    let Some(number) = failure.codes.first().copied().or_else(|| aadsts(described)) else {
+    // Some gateways repeat what they were sent. Then nothing of their text is shown, cut or masked as it may be.
+    let echoed = repeats(response.body(), secret.expose());
+    let described = failure.description.as_deref().filter(|_| !echoed).unwrap_or_default();
+    let number = failure.codes.first().copied().or_else(|| aadsts(failure.description.as_deref().unwrap_or_default()));
+    let Some(number) = number else {
+        let error = if echoed {
+            MintError::new(error.kind(), ECHOED).host(response.host()).retry_after(error.wait())
+        } else {
+            error
+        };
         return error.from_source(NAME);
     };
     let code = format!("AADSTS{number}");
     let id = match (&failure.trace, &failure.correlation_id) {
+        _ if echoed => String::new(),
         (Some(trace), _) => format!(" (trace {trace})"),
         (None, Some(correlation)) => format!(" (correlation {correlation})"),
         (None, None) => String::new(),
@@ -50,6 +59,10 @@ pub(crate) fn refusal(response: &Response, error: MintError, secret: &Secret) ->
             finish(error.kind(), &one_line(message, 120), remedy, error.wait())
         }
     }
+}
+
+fn repeats(body: &[u8], secret: &str) -> bool {
+    !secret.is_empty() && body.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
 /// `AADSTS7000215: …` as a number.
@@ -223,6 +236,8 @@ const SECRET_ID: &str = "client_secret is a UUID: that is the secret's id; set i
 const CLIENT_LOOP: u64 = 50196;
 /// The service names no time. Minutes, says Microsoft's page on throttling.
 const LOOP_PAUSE: Duration = Duration::from_secs(300);
+
+const ECHOED: &str = "refused, with a text that repeats the client secret and is not shown";
 
 const WAIT: &str = "try again later";
 const LOOK_UP: &str = "look the code up at https://login.microsoftonline.com/error";

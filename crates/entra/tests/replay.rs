@@ -193,6 +193,28 @@ async fn an_error_with_status_200_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_repeated_by_the_server_is_not_shown() {
+    // `mint` checks that no error holds the secret.
+    for (body, code) in [
+        (
+            format!(
+                r#"{{"error":"invalid_client","error_description":"AADSTS7009999: not {SECRET}","error_codes":[7009999]}}"#
+            ),
+            Some("AADSTS7009999"),
+        ),
+        (
+            format!(r#"{{"error":"invalid_client","error_description":"AADSTS7000215: no","trace_id":"{SECRET}"}}"#),
+            Some("AADSTS7000215"),
+        ),
+        (format!(r#"{{"error":"{SECRET}","error_description":"not {SECRET}"}}"#), None),
+    ] {
+        let error =
+            mint(fixture("entra/client-secret.http").answering("400 Bad Request", &[], body)).await.unwrap_err();
+        assert_eq!((error.kind(), error.provider_code()), (ErrorKind::Denied, code), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn the_secret_is_read_at_every_mint() {
     struct Changing(Mutex<Vec<&'static str>>, AtomicU64);
 

@@ -11,6 +11,19 @@ use unexpired_http::{BasicAuth, Client, Endpoint, Form};
 /// An API key of a user or a service id, exchanged for IAM access tokens.
 ///
 /// The key is read anew at every mint, so a replaced file takes effect without a restart.
+///
+/// ```
+/// use std::sync::Arc;
+/// use unexpired_core::Secret;
+/// use unexpired_ibm::ApiKey;
+///
+/// # fn main() -> Result<(), unexpired_core::MintError> {
+/// let key = Arc::new(Secret::new("FAKE_ibmcloud_api_key_0001"));
+/// let source = ApiKey::builder(key).endpoint("https://private.eu-de.iam.cloud.ibm.com").build()?;
+/// assert_eq!(source.endpoint(), "https://private.eu-de.iam.cloud.ibm.com/identity/token");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ApiKey {
     endpoint: Endpoint,
@@ -58,7 +71,7 @@ impl ApiKey {
                 .window_cap(REFRESH_WINDOW)
                 .build()
                 .map_err(|error| error.host(response.host())),
-            Err(error) => Err(error::refusal(&response, error)),
+            Err(error) => Err(error::refusal(&response, error, &api_key)),
         }
     }
 }

@@ -125,6 +125,26 @@ async fn pages_and_nonsense_are_transient_and_not_repeated() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_repeated_by_the_server_is_not_shown() {
+    // `mint` checks that no error holds the key.
+    for (status, headers, body) in [
+        ("400 Bad Request", vec![], format!(r#"{{"errorCode":"BXNIM9999E","errorMessage":"no key {KEY}"}}"#)),
+        ("400 Bad Request", vec![], format!(r#"{{"errorCode":"{KEY}","errorMessage":"no"}}"#)),
+        ("400 Bad Request", vec![], format!(r#"{{"errorCode":"BXNIM0415E","errorMessage":"no key {KEY}"}}"#)),
+        ("503 Service Unavailable", vec![], format!(r#"{{"errorCode":"BXNIM0415E","errorMessage":"no key {KEY}"}}"#)),
+        ("503 Service Unavailable", vec![], KEY.to_owned()),
+        (
+            "400 Bad Request",
+            vec![("transaction-id", KEY)],
+            r#"{"errorCode":"BXNIM0415E","errorMessage":"no"}"#.to_owned(),
+        ),
+    ] {
+        let error = mint(fixture("ibm/api-key.http").answering(status, &headers, body)).await.unwrap_err();
+        assert_eq!(error.kind().is_transient(), status.starts_with("503"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_key_is_never_sent() {
     // Nobody listens there: a request would be a transient error.
     let source =
