@@ -1,0 +1,140 @@
+//! The record of a refresh token: who may redeem it, and what is known of it at every moment.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use unexpired_core::{
+    Digest, ErrorKind, MintError, MintRequest, Record, RefreshTokenRecord, Secret, StoreGuard, StoreKey, TokenStore,
+};
+
+/// The exclusive right, over all processes that share the store, to redeem one refresh token.
+pub(crate) struct Turn<'a> {
+    guard: Box<dyn StoreGuard>,
+    key: StoreKey,
+    record: RefreshTokenRecord,
+    /// The token that the store holds.
+    stored: Option<Digest>,
+    unwritten: &'a Unwritten,
+}
+
+impl<'a> Turn<'a> {
+    /// Waits for the right, and finds the token to redeem: what was rotated last, or else what the user configured.
+    pub(crate) async fn begin(
+        store: &dyn TokenStore,
+        key: StoreKey,
+        configured: &Secret,
+        unwritten: &'a Unwritten,
+        request: &MintRequest,
+    ) -> Result<Self, MintError> {
+        let begun = request.within_deadline(async {
+            let mut guard = store.lock(&key).await?;
+            let loaded = guard.load().await;
+            Ok::<_, MintError>((guard, loaded))
+        });
+        let Some(begun) = begun.await else {
+            return Err(MintError::new(ErrorKind::TimedOut, "another process held the refresh token all the time")
+                .remedy("try again; if it lasts, end the process that holds the lock"));
+        };
+        let (guard, loaded) = begun?;
+        let seed = seed(configured);
+        let kept = unwritten.lock().clone().filter(|kept| kept.key == key);
+        let (record, stored) = match (loaded, kept) {
+            (Ok(found), kept) => {
+                let found = match found {
+                    // Another seed: somebody signed in again.
+                    Some(Record::RefreshToken(record)) if record.seed == seed => Some(record),
+                    _ => None,
+                };
+                let stored = found.as_ref().map(|record| Digest::of(record.token.expose()));
+                let record = match kept {
+                    // Nobody has written since this process failed to.
+                    Some(kept) if stored == kept.over || stored == Some(kept.digest()) => kept.record,
+                    _ => found.unwrap_or_else(|| RefreshTokenRecord::new(configured.clone(), seed)),
+                };
+                (record, stored)
+            }
+            (Err(error), Some(kept)) => {
+                tracing::warn!(%error, "the store cannot be read; the refresh token is the one that this process holds");
+                (kept.record, kept.over)
+            }
+            // Without the record the configured token may be one that was redeemed long ago, and sending that again revokes the grant.
+            (Err(error), None) => return Err(error.into()),
+        };
+        Ok(Self { guard, key, record, stored, unwritten })
+    }
+
+    /// The token to redeem.
+    pub(crate) fn token(&self) -> &Secret {
+        &self.record.token
+    }
+
+    /// How often it was sent and nobody knows whether it was received.
+    pub(crate) fn unanswered(&self) -> u32 {
+        self.record.unanswered
+    }
+
+    /// Notes that the token is about to be sent. Before, not after: a process that ends in between must not send it as if for the first time.
+    pub(crate) async fn sending(&mut self) {
+        self.record.unanswered = self.record.unanswered.saturating_add(1);
+        self.write("that the refresh token is about to be sent").await;
+    }
+
+    /// Takes that back: it never left, or the server answered that it did not redeem it.
+    pub(crate) async fn not_redeemed(&mut self) {
+        self.record.unanswered = self.record.unanswered.saturating_sub(1);
+        self.write("that the refresh token was not redeemed").await;
+    }
+
+    /// Notes what to redeem next: the new token, or the same one if there is none (RFC 6749 section 6). Done once that is durable, or kept in
+    /// memory if the store fails.
+    pub(crate) async fn redeemed(&mut self, new: Option<Secret>) {
+        if let Some(new) = new {
+            self.record.token = new;
+        }
+        self.record.unanswered = 0;
+        self.write("the refresh token to be used next").await;
+    }
+
+    async fn write(&mut self, what: &str) {
+        let digest = Digest::of(self.record.token.expose());
+        // First into memory: this future may be dropped while the disk is busy.
+        *self.unwritten.lock() = Some(Kept { key: self.key.clone(), record: self.record.clone(), over: self.stored });
+        match self.guard.commit(Record::RefreshToken(self.record.clone())).await {
+            Ok(()) => {
+                *self.unwritten.lock() = None;
+                self.stored = Some(digest);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the store does not take {what}; it is kept in memory until the next attempt");
+            }
+        }
+    }
+}
+
+/// What the store has not taken yet. It is lost with the process.
+#[derive(Default)]
+pub(crate) struct Unwritten(Mutex<Option<Kept>>);
+
+#[derive(Clone)]
+struct Kept {
+    key: StoreKey,
+    record: RefreshTokenRecord,
+    /// The token that the store held when it failed.
+    over: Option<Digest>,
+}
+
+impl Kept {
+    fn digest(&self) -> Digest {
+        Digest::of(self.record.token.expose())
+    }
+}
+
+impl Unwritten {
+    fn lock(&self) -> MutexGuard<'_, Option<Kept>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What tells a configured refresh token from others: its digest in hexadecimal.
+pub(crate) fn seed(configured: &Secret) -> String {
+    let digest = unexpired_crypto::sha256(configured.expose().as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
