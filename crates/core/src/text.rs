@@ -91,9 +91,11 @@ fn looks_secret(run: &str) -> bool {
     run.split(['.', '/']).any(|part| {
         let digits = part.bytes().any(|b| b.is_ascii_digit());
         let letters = part.bytes().filter(u8::is_ascii_alphabetic).count();
-        let mixed =
-            digits || part.bytes().any(|b| b.is_ascii_uppercase()) && part.bytes().any(|b| b.is_ascii_lowercase());
-        known(part) || (part.len() >= 20 && letters >= 4 && mixed && !is_uuid(part)) || part.len() >= 64
+        // Codes such as `AudienceNotSupported` are words; random text without a digit is long.
+        let mixed_case = part.bytes().any(|b| b.is_ascii_uppercase()) && part.bytes().any(|b| b.is_ascii_lowercase());
+        known(part)
+            || (part.len() >= 20 && letters >= 4 && (digits || part.len() >= 40 && mixed_case) && !is_uuid(part))
+            || part.len() >= 64
     })
 }
 
@@ -137,6 +139,7 @@ mod tests {
             "Trace ID: 0000aaaa-11bb-4ccc-8d33-eeeeee333333 Correlation ID: 5a5a5a5a-0000-4000-8000-00000000000a Timestamp: 2026-01-01 00:00:00Z",
             "https://cognitiveservices.azure.us/.default",
             "invalid_grant: refresh token already used",
+            "AudienceNotSupported",
         ] {
             assert_eq!(mask(fine), fine);
         }
