@@ -382,6 +382,17 @@ impl IdentityProvider {
         panic!("the text shows {shown}");
     }
 
+    /// Forgets tokens, refresh tokens, faults, requests and counts, and sets clock and lifetime as they were at the start.
+    /// Clients, keys and resource servers stay registered.
+    pub fn reset(&self) {
+        self.shared().reset();
+    }
+
+    /// A file in [`folder`](Self::folder) that only its owner can read.
+    pub(crate) fn write_file(&self, name: &str, content: &str) -> Result<std::path::PathBuf, StartError> {
+        self.0.folder.write(name, content.as_bytes())
+    }
+
     fn set_fault(&self, endpoint: Option<Endpoint>, fault: Fault) {
         let now = self.shared().clock.now();
         self.shared().lock().faults.set(endpoint, fault, now);

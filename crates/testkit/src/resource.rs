@@ -73,7 +73,7 @@ impl ResourceServer {
 
     /// Refuses every token from now on, however good: 401 `invalid_token`. Or stops doing so.
     pub fn refuse_everything(&self, refuse: bool) {
-        self.with(|resource| resource.refuse = refuse);
+        self.with(|resource| resource.refuse(refuse));
     }
 
     /// Refuses the next `times` requests that would be accepted.
@@ -84,12 +84,12 @@ impl ResourceServer {
     /// Wants tokens that were minted with exactly this `claims` parameter (JSON); others get a claims challenge, as Entra's
     /// continuous access evaluation sends it. `None`: no longer.
     pub fn demand_claims(&self, claims: Option<&str>) {
-        self.with(|resource| resource.claims = claims.map(str::to_owned));
+        self.with(|resource| resource.demand_claims(claims.map(str::to_owned)));
     }
 
     /// Wants this scope; a token without it gets 403 `insufficient_scope`. `None`: no longer.
     pub fn demand_scope(&self, scope: Option<&str>) {
-        self.with(|resource| resource.scope = scope.map(str::to_owned));
+        self.with(|resource| resource.demand_scope(scope.map(str::to_owned)));
     }
 
     /// Panics, and says how the requests were answered, if any was answered with 401 or 403.
@@ -128,6 +128,7 @@ impl ResourceServerBuilder {
     #[must_use]
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.resource.scope = Some(scope.into());
+        self.resource.own_scope = self.resource.scope.clone();
         self
     }
 
@@ -204,6 +205,8 @@ impl ResourceCounts {
 #[derive(Debug, Default)]
 pub(crate) struct Resource {
     audience: Option<String>,
+    /// What the builder said, for `reset`.
+    own_scope: Option<String>,
     scope: Option<String>,
     claims: Option<String>,
     refuse: bool,
@@ -213,12 +216,24 @@ pub(crate) struct Resource {
 
 impl Resource {
     pub(crate) fn reset(&mut self) {
-        let (audience, scope) = (self.audience.take(), self.scope.take());
-        *self = Self { audience, scope, ..Self::default() };
+        let (audience, scope) = (self.audience.take(), self.own_scope.take());
+        *self = Self { audience, scope: scope.clone(), own_scope: scope, ..Self::default() };
     }
 
     pub(crate) fn refuse(&mut self, refuse: bool) {
         self.refuse = refuse;
+    }
+
+    pub(crate) fn demand_claims(&mut self, claims: Option<String>) {
+        self.claims = claims;
+    }
+
+    pub(crate) fn demand_scope(&mut self, scope: Option<String>) {
+        self.scope = scope;
+    }
+
+    pub(crate) fn wants(&self) -> Value {
+        json!({ "refuse": self.refuse, "claims": self.claims, "scope": self.scope })
     }
 
     fn judge(&mut self, checked: &Checked) -> Result<(), Denial> {

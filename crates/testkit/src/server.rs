@@ -173,7 +173,8 @@ async fn serve(
         return Ok(finish(shared, answer, &Script::default()));
     }
     let path = parts.uri.path().to_owned();
-    let endpoint = if listening.mount.is_some() { Endpoint::Resource } else { wire::endpoint(&path) };
+    let is_check = shared.settings.lab && path == "/lab/check";
+    let endpoint = if listening.mount.is_some() || is_check { Endpoint::Resource } else { wire::endpoint(&path) };
     let base = match (is_here, host, listening.base.split_once("//"), &listening.mount) {
         (true, Some(host), Some((scheme, _)), None) => format!("{scheme}//{host}"),
         _ => listening.base.clone(),

@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) clock: ServerClock,
     pub(crate) keys: Keys,
     pub(crate) settings: Settings,
+    /// What `GET /lab` answers.
+    pub(crate) endpoints: std::sync::OnceLock<crate::lab::Endpoints>,
     state: Mutex<State>,
     /// How many tokens were minted in all.
     pub(crate) mints: watch::Sender<usize>,
@@ -64,7 +66,14 @@ impl Shared {
             dropped: 0,
             requests: std::collections::VecDeque::new(),
         };
-        Self { clock, keys, settings, state: Mutex::new(state), mints: watch::Sender::new(0) }
+        Self {
+            clock,
+            keys,
+            settings,
+            endpoints: std::sync::OnceLock::new(),
+            state: Mutex::new(state),
+            mints: watch::Sender::new(0),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -109,6 +118,13 @@ impl Shared {
             }
             None => state.tokens.revoke(token),
         }
+    }
+
+    /// Everything as at the start, but what is registered stays.
+    pub(crate) fn reset(&self) {
+        self.clock.reset();
+        self.lock().reset(self.settings.lifetime);
+        self.mints.send_modify(|mints| *mints = 0);
     }
 
     pub(crate) fn jwks(&self) -> Answer {

@@ -20,7 +20,7 @@ pub(crate) fn endpoint(path: &str) -> Endpoint {
         "/oauth2/jwks" | "/google/certs" | "/identity/keys" => Endpoint::Jwks,
         "/common/discovery/instance" => Endpoint::Discovery,
         oauth::OIDC_DISCOVERY | oauth::RFC8414_DISCOVERY | oauth::OIDC_INSERTED => Endpoint::Discovery,
-        "/resource" | "/lab/check" => Endpoint::Resource,
+        "/resource" => Endpoint::Resource,
         _ if path.starts_with("/resource/") => Endpoint::Resource,
         _ => match entra::tenant_path(path) {
             Some((_, "oauth2/v2.0/token")) => Endpoint::Entra,
