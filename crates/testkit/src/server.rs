@@ -299,11 +299,12 @@ pub(crate) struct Scripted {
     pause: Option<Duration>,
     waiting: Option<Pin<Box<tokio::time::Sleep>>>,
     cut_at: Option<usize>,
+    flushed: bool,
 }
 
 impl Scripted {
     fn new(bytes: Vec<u8>) -> Self {
-        Self { bytes: bytes.into(), pause: None, waiting: None, cut_at: None }
+        Self { bytes: bytes.into(), pause: None, waiting: None, cut_at: None, flushed: false }
     }
 }
 
@@ -314,11 +315,15 @@ impl Body for Scripted {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = &mut *self;
         match this.cut_at {
-            Some(0) => return Poll::Ready(Some(Err(Cut))),
+            Some(0) if this.flushed => return Poll::Ready(Some(Err(Cut))),
+            Some(0) => {
+                // hyper sends what it has when a body makes it wait, and forgets it when a body fails.
+                this.flushed = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             Some(at) => {
                 this.cut_at = Some(0);
-                // What was sent must leave the buffers before the end.
-                this.pause = None;
                 return Poll::Ready(Some(Ok(Frame::data(this.bytes.split_to(at.min(this.bytes.len()))))));
             }
             None if this.bytes.is_empty() => return Poll::Ready(None),

@@ -24,7 +24,7 @@
 //! | `GET /lab/check` | `Authorization: Bearer …` | 200, or 401 with `WWW-Authenticate` and `reason` |
 //! | `GET /lab/requests` | | the recorded requests, secrets as `…`; with `?secrets=true` as they came |
 //! | `GET /lab/stats` | | `mints` and `requests` by endpoint, `resource` by what became of the request |
-//! | `POST /lab/reset` | | tokens, faults, counts, requests, clock, lifetime: as at the start |
+//! | `POST /lab/reset` | | tokens, faults, counts, requests, clock, lifetime: as at the start. Refresh tokens are forgotten, too |
 //!
 //! # Faults
 //!
