@@ -1,5 +1,12 @@
 //! Each endpoint answers in its provider's own form, and its tokens are what they say they are.
-#![allow(missing_docs)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 mod support;
 

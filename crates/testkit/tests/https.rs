@@ -1,6 +1,13 @@
 //! The listener with TLS: trusted by whoever trusts its CA, and by nobody else.
 #![cfg(feature = "https")]
-#![allow(missing_docs)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::sync::Arc;
 

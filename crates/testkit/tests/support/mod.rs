@@ -1,5 +1,14 @@
 //! A client that speaks HTTP byte by byte, so that nothing hides what the server does.
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "shared by several tests, each of which uses a part")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "shared by several tests, each of which uses a part"
+)]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
