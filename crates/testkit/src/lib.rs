@@ -82,6 +82,10 @@
 //! `https` (default): a listener with TLS. `ring` (default): the crypto backend; without it the program must choose one of
 //! `unexpired-crypto`.
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod answer;
 mod clock;
 mod endpoint;

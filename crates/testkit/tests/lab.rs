@@ -48,6 +48,8 @@ fn it_names_its_endpoints() {
     assert_eq!(told["entra"]["token_url"], lab.identity_provider().entra_token_url());
     assert_eq!(told["google"]["token_url"], lab.identity_provider().google_token_url());
     assert_eq!(told["ibm"]["token_url"], lab.identity_provider().ibm_token_url());
+    let key = std::fs::read_to_string(told["google"]["credentials_file"].as_str().unwrap()).unwrap();
+    assert_eq!(key, lab.identity_provider().service_account_json().expose());
     assert_eq!(get(told["jwks_uri"].as_str().unwrap()).status, 200);
 }
 

@@ -56,8 +56,10 @@ pub struct EntraEndpoint {
 pub struct GoogleEndpoint {
     /// The token endpoint.
     pub token_url: String,
-    /// The service account. Its key file is a file beside the configuration.
+    /// The service account.
     pub client_email: String,
+    /// Its key file, whose `token_uri` is the token endpoint: what `GOOGLE_APPLICATION_CREDENTIALS` wants.
+    pub credentials_file: String,
     /// A scope.
     pub scope: String,
 }
@@ -91,7 +93,7 @@ pub struct OAuthEndpoint {
 }
 
 impl Endpoints {
-    pub(crate) fn new(url: &str, https_url: Option<&str>, ca_file: Option<&Path>) -> Self {
+    pub(crate) fn new(url: &str, https_url: Option<&str>, ca_file: Option<&Path>, google_credentials: &Path) -> Self {
         let below = |path: &str| format!("{url}{path}");
         Self {
             url: url.into(),
@@ -111,6 +113,7 @@ impl Endpoints {
             google: GoogleEndpoint {
                 token_url: below("/google/token"),
                 client_email: defaults::SERVICE_ACCOUNT.into(),
+                credentials_file: google_credentials.to_string_lossy().into_owned(),
                 scope: defaults::GOOGLE_SCOPE.into(),
             },
             ibm: IbmEndpoint {

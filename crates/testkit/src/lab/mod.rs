@@ -149,8 +149,9 @@ impl Lab {
         }
         let idp = builder.blocking_start()?;
         let shared = idp.shared();
-        let endpoints = Endpoints::new(idp.url(), idp.https_url(), idp.ca_file().as_deref());
-        let config = config(&idp)?;
+        let credentials = idp.write_file("google-service-account.json", idp.service_account_json().expose())?;
+        let endpoints = Endpoints::new(idp.url(), idp.https_url(), idp.ca_file().as_deref(), &credentials);
+        let config = config(&idp, &credentials)?;
         // The interface answers with the same.
         let _ = shared.endpoints.set(endpoints.clone());
         Ok(Self { idp, endpoints, config })
@@ -176,10 +177,9 @@ impl Lab {
     }
 }
 
-fn config(idp: &IdentityProvider) -> Result<String, StartError> {
+fn config(idp: &IdentityProvider, credentials: &Path) -> Result<String, StartError> {
     let client_secret = idp.write_file("client-secret", defaults::CLIENT_SECRET)?;
     let api_key = idp.write_file("ibm-api-key", defaults::API_KEY)?;
-    let credentials = idp.write_file("google-service-account.json", idp.service_account_json().expose())?;
     let refresh = idp.refresh_token(defaults::PUBLIC_CLIENT_ID, "read write")?;
     let refresh_token = idp.write_file("refresh-token", refresh.expose())?;
     let path = |path: &Path| text(&path.to_string_lossy());
@@ -228,7 +228,7 @@ hosts              = ["127.0.0.1"]
         client_id = text(defaults::CLIENT_ID),
         client_secret = path(&client_secret),
         entra_scope = text(defaults::ENTRA_SCOPE),
-        credentials = path(&credentials),
+        credentials = path(credentials),
         google = text(&idp.google_token_url()),
         google_scope = text(defaults::GOOGLE_SCOPE),
         api_key = path(&api_key),
