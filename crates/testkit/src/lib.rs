@@ -87,6 +87,7 @@
 struct Readme;
 
 mod answer;
+mod builder;
 mod clock;
 mod endpoint;
 mod error;
@@ -106,10 +107,11 @@ mod tls;
 mod token;
 mod wire;
 
+pub use builder::{IdentityProviderBuilder, SigningAlgorithm};
 pub use endpoint::Endpoint;
 pub use error::StartError;
 pub use fault::{DateFault, ExpiresIn, Fault};
-pub use idp::{IdentityProvider, IdentityProviderBuilder, MintedToken, SigningAlgorithm};
+pub use idp::{IdentityProvider, MintedToken};
 pub use registry::{Client, ServiceAccount, defaults};
 pub use request::RecordedRequest;
 pub use resource::{ResourceCounts, ResourceServer, ResourceServerBuilder};
