@@ -29,7 +29,7 @@ pub(crate) async fn discover(
             Err(_) => {}
         }
     }
-    Err(worst.map_or_else(|| Miss::nothing(base.host()), |miss| miss).error)
+    Err(worst.unwrap_or_else(|| Miss::nothing(base.host())).error)
 }
 
 /// Where metadata may be, for an issuer with the path `/tenant1`.

@@ -79,6 +79,14 @@ impl<'a> Turn<'a> {
 
     /// Takes that back: it never left, or the server answered that it did not redeem it.
     pub(crate) async fn not_redeemed(&mut self) {
+        // Where locks do not reach (a network file system), another machine may have rotated meanwhile: its record stays.
+        if let Ok(Some(Record::RefreshToken(found))) = self.guard.load().await {
+            let found = Digest::of(found.token.expose());
+            if found != Digest::of(self.record.token.expose()) && Some(found) != self.stored {
+                *self.unwritten.lock() = None;
+                return;
+            }
+        }
         self.record.unanswered = self.record.unanswered.saturating_sub(1);
         self.write("that the refresh token was not redeemed").await;
     }
