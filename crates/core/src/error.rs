@@ -134,7 +134,10 @@ impl MintError {
     /// The name of the source that failed, if none is set yet.
     #[must_use]
     pub fn from_source(mut self, source: impl Into<Arc<str>>) -> Self {
-        self.0.source.get_or_insert_with(|| source.into());
+        let source = source.into();
+        if !source.is_empty() {
+            self.0.source.get_or_insert(source);
+        }
         self
     }
 

@@ -339,15 +339,15 @@ impl TokenBuilder {
     /// The shortest of what the server and the token itself say.
     fn life(&self) -> Option<Duration> {
         let wall = self.requested_at.system_time();
-        let server_now = self.date.unwrap_or(wall);
+        // `Date` names a second: the server's clock stood somewhere within it. Where in it our own clock tells, if the two agree.
+        let server_now = self.date.map_or(wall, |date| wall.max(date).min(date + ONE_SECOND));
         let absolute = self.expires_at.map(|expiry| expiry.duration_since(server_now).unwrap_or_default());
         let times = if self.read_jwt { Times::of(self.secret.expose()) } else { Times::default() };
-        let claimed = times.exp.map(|exp| match self.date {
-            Some(date) => seconds(exp - unix(date)),
-            None => {
-                let by_clock = seconds(exp - unix(wall));
-                times.iat.map_or(by_clock, |iat| by_clock.min(seconds(exp - iat)))
-            }
+        let claimed = times.exp.map(|exp| {
+            let by_clock = seconds(exp - unix(server_now));
+            // Without the server's clock a token that says when it was issued is the witness against a wrong clock of ours.
+            let by_issue = times.iat.filter(|_| self.date.is_none()).map(|iat| seconds(exp - iat));
+            by_issue.map_or(by_clock, |issued| by_clock.min(issued))
         });
         [self.expires_in, absolute, claimed].into_iter().flatten().min().or(self.default_life)
     }
@@ -361,3 +361,5 @@ fn unix(time: SystemTime) -> f64 {
 fn seconds(seconds: f64) -> Duration {
     if seconds > 0.0 { Duration::from_secs_f64(seconds.min(3.2e9)) } else { Duration::ZERO }
 }
+
+const ONE_SECOND: Duration = Duration::from_secs(1);
