@@ -7,7 +7,9 @@ use unexpired_crypto::{Algorithm, SigningKey, generate_es256};
 
 use crate::clock::ServerClock;
 use crate::folder::Folder;
-use crate::idp::{CA_FILE, Inner};
+#[cfg(feature = "https")]
+use crate::idp::CA_FILE;
+use crate::idp::Inner;
 use crate::registry::{self, Registry, defaults};
 use crate::server::{Listening, Server, bind};
 use crate::shared::{Settings, Shared};
