@@ -1,0 +1,316 @@
+//! The arguments: what clap parses, and the words of the help. The reference page `docs/reference/commands.md` is made from it.
+
+use clap::{Args as Options, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Prints cloud bearer tokens that are never stale: minted natively, kept fresh, with a command to fall back on.
+#[derive(Debug, Parser)]
+#[command(
+    name = "unexpired",
+    version = VERSION,
+    after_help = EXAMPLES,
+    after_long_help = EXAMPLES_AND_CODES,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Args {
+    /// The configuration file, in place of the one in the user's configuration folder
+    ///
+    /// Without it: what UNEXPIRED_CONFIG names, else unexpired/config.toml in the user's configuration folder. A file in the working folder
+    /// is never picked up by itself.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Tell on stderr what happens; tokens are shown as fingerprints
+    #[arg(long, short, global = true)]
+    pub(crate) verbose: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print a token that is good for use now
+    ///
+    /// stdout is the token and one line end, nothing else. A token with export = "never" is not printed.
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(TokenArgs),
+
+    /// Show what is configured; mints nothing and runs no command
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
+
+    /// Mint a token and ask whether it is accepted
+    ///
+    /// Sends one GET with the token, only to a host that the token's `hosts` names, and follows no redirect.
+    #[command(after_help = PROBE_EXAMPLES)]
+    Probe(ProbeArgs),
+
+    /// Watch a session that never sees a 401: requests over many 3-second lifetimes, an outage and a revocation
+    ///
+    /// Everything runs in this process and on loopback: an identity provider, a resource server that verifies every token, and clients that
+    /// share one token manager. Exits with 1 if a client was left with a refusal or without a token.
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(DemoArgs),
+
+    /// Serve an identity provider on loopback that mints tokens of any lifetime, for anyone's tests
+    ///
+    /// It speaks the wire forms of Entra, Google, IBM Cloud and OAuth 2.0, and takes faults, revocations and clock shifts over HTTP.
+    /// stdout is a ready-made configuration file whose comments name the endpoints. Serves until it is interrupted.
+    #[command(after_help = LAB_EXAMPLES)]
+    Lab(LabArgs),
+
+    /// Check the configuration, or print its schema
+    #[command(subcommand, after_help = CONFIG_EXAMPLES)]
+    Config(ConfigCommand),
+
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+
+    /// Print the manual page of the command, or of one of its subcommands
+    #[command(hide = true)]
+    Man {
+        /// The subcommand, such as `token` or `config check`
+        command: Vec<String>,
+    },
+}
+
+#[derive(Debug, Options)]
+pub(crate) struct TokenArgs {
+    /// The token's name in the configuration
+    #[arg(required_unless_present = "provider", conflicts_with = "provider")]
+    pub(crate) name: Option<String>,
+
+    /// Without a configuration: mint from this vendor's own environment variables
+    #[arg(long, value_name = "PROVIDER")]
+    pub(crate) provider: Option<Provider>,
+
+    /// The scope to ask for, with --provider
+    #[arg(long, requires = "provider", value_name = "SCOPE")]
+    pub(crate) scope: Option<String>,
+
+    /// The least life that the token must have left, such as 10m; a shorter one is still printed, with a warning
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) min_ttl: Option<Duration>,
+
+    /// How to print it
+    #[arg(long, default_value = "raw", value_name = "FORMAT")]
+    pub(crate) format: Format,
+
+    /// How long to wait for it, such as 4s
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Provider {
+    /// Microsoft Entra ID: AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET, …
+    Entra,
+    /// Google Cloud: GOOGLE_APPLICATION_CREDENTIALS
+    Google,
+    /// IBM Cloud: IBMCLOUD_API_KEY
+    Ibm,
+    /// Any OAuth 2.0 server: OAUTH_TOKEN_URL or OAUTH_ISSUER, OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET
+    Oauth,
+}
+
+impl Provider {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Entra => "entra",
+            Self::Google => "google",
+            Self::Ibm => "ibm",
+            Self::Oauth => "oauth",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// The token
+    Raw,
+    /// One JSON object: token, scheme, expires_at, expires_in, source, token_name, fingerprint, short
+    Json,
+    /// A header line: Authorization: Bearer …
+    Header,
+}
+
+#[derive(Debug, Options)]
+pub(crate) struct StatusArgs {
+    /// Only this token
+    pub(crate) name: Option<String>,
+
+    /// One JSON object, for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Options)]
+pub(crate) struct ProbeArgs {
+    /// The token's name in the configuration
+    pub(crate) name: String,
+
+    /// Where to send it; by default the root of the token's host, if `hosts` names exactly one
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Options)]
+pub(crate) struct DemoArgs {
+    /// How long the session lasts
+    #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u16).range(10..=3600))]
+    pub(crate) seconds: u16,
+
+    /// One JSON object a line, for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Options)]
+pub(crate) struct LabArgs {
+    /// The port on 127.0.0.1; any free one by default
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub(crate) port: u16,
+
+    /// How long tokens live, such as 3s
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) lifetime: Option<Duration>,
+
+    /// Serve HTTPS too, on a free port, with a certificate authority of its own
+    #[arg(long)]
+    pub(crate) https: bool,
+
+    /// Print the endpoints as one JSON object instead
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Write the ready-made configuration to this file too; it is removed at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check the configuration file: says what is wrong with file, line, key and remedy
+    Check,
+    /// Print the JSON Schema of the configuration file, for editors
+    Schema,
+}
+
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    unexpired::config::parse_duration(text).ok_or("write it as 10m, 1h30m, 4s or 250ms")
+}
+
+/// The version with the crypto backend that was compiled in.
+pub(crate) const VERSION: &str = if cfg!(feature = "fips") {
+    concat!(env!("CARGO_PKG_VERSION"), " (aws-lc-rs (fips))")
+} else if cfg!(feature = "ring") {
+    concat!(env!("CARGO_PKG_VERSION"), " (ring)")
+} else if cfg!(feature = "aws-lc-rs") {
+    concat!(env!("CARGO_PKG_VERSION"), " (aws-lc-rs)")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), " (none)")
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  unexpired token corp                     print the token `corp` of the configuration
+  unexpired token --provider ibm           no configuration: the vendor's own environment variables
+  unexpired status                         what is configured
+  unexpired demo                           see what it does, in half a minute";
+
+const EXAMPLES_AND_CODES: &str = "\
+Examples:
+  unexpired token corp                     print the token `corp` of the configuration
+  unexpired token --provider ibm           no configuration: the vendor's own environment variables
+  unexpired status                         what is configured
+  unexpired demo                           see what it does, in half a minute
+
+Exit codes:
+  0  done
+  1  anything unforeseen
+  2  wrong usage, or the configuration cannot work
+  3  no token now, try later: unreachable, timed out, an answer that makes no sense
+  4  refused: by the provider, or by the resource
+  5  forbidden by policy: a host the token is not for, a token that may not be printed";
+
+const TOKEN_EXAMPLES: &str = "\
+Examples:
+  unexpired token corp
+  unexpired token corp --min-ttl 10m --timeout 4s
+  unexpired token corp --format json
+  unexpired token corp --format header | curl -H @- https://contoso.openai.azure.us/openai/v1/models
+  AZURE_TENANT_ID=… AZURE_CLIENT_ID=… AZURE_CLIENT_SECRET=… \\
+    unexpired token --provider entra --scope https://cognitiveservices.azure.us/.default";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  unexpired status
+  unexpired status corp --json";
+
+const PROBE_EXAMPLES: &str = "\
+Examples:
+  unexpired probe corp
+  unexpired probe corp --url https://contoso.openai.azure.us/openai/v1/models";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  unexpired demo
+  unexpired demo --seconds 60
+  unexpired demo --json | tail -n 1";
+
+const LAB_EXAMPLES: &str = "\
+Examples:
+  unexpired lab
+  unexpired lab --port 8080 --lifetime 3s --config-file lab.toml
+  unexpired --config lab.toml token lab-entra";
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  unexpired config check
+  unexpired config check --config ./config.toml
+  unexpired config schema > unexpired.schema.json";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  unexpired completions bash > ~/.local/share/bash-completion/completions/unexpired
+  unexpired completions zsh > ~/.zfunc/_unexpired
+  unexpired completions fish > ~/.config/fish/completions/unexpired.fish";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_version_names_the_backend_that_runs() {
+        assert!(VERSION.ends_with(&format!("({})", unexpired::crypto_backend())));
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        fn check(command: &clap::Command) {
+            for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+                let own = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let parents = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let line = format!("unexpired {}", command.get_name());
+                assert!(own.contains("Examples:") || parents.contains(&line), "{}", sub.get_name());
+                check(sub);
+            }
+        }
+        check(&Args::command());
+    }
+}

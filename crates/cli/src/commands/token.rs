@@ -1,0 +1,109 @@
+//! `unexpired token`: prints a token that is good for use now.
+
+use crate::args::{Args, Format, Provider, TokenArgs};
+use crate::commands::rfc3339;
+use crate::failure::Failure;
+use crate::out;
+use crate::project::{self, Project};
+use std::time::{Duration, SystemTime};
+use unexpired::config::Export;
+use unexpired::{Answer, ErrorKind, TokenManager, TokenManagerBuilder, TokenOptions};
+use zeroize::Zeroizing;
+
+pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
+    let manager = match (&own.name, own.provider) {
+        (Some(name), _) => configured(args, name)?,
+        // clap asks for one of the two.
+        (None, provider) => from_environment(args, provider.unwrap_or(Provider::Oauth), own.scope.as_deref())?,
+    };
+    let mut options = TokenOptions::new();
+    if let Some(min_ttl) = own.min_ttl {
+        options = options.min_ttl(min_ttl);
+    }
+    if let Some(timeout) = own.timeout {
+        options = options.timeout(timeout);
+    }
+    let answer = manager.blocking_token_with(options).map_err(|error| explain(&error, own))?;
+    if answer.short {
+        let asked = own.min_ttl.unwrap_or_default();
+        out::to_stderr(&format!(
+            "warning: the token lives {} s more, less than the {} s asked for; the issuer gives no longer one",
+            remaining(&answer).unwrap_or_default().as_secs(),
+            asked.as_secs()
+        ));
+    }
+    out::answer(&print(&answer, manager.name(), own.format))
+}
+
+fn configured(args: &Args, name: &str) -> Result<TokenManager, Failure> {
+    let project = Project::load(args)?;
+    if project.token(name)?.export() == Export::Never {
+        return Err(Failure::of(ErrorKind::Forbidden, format!("{name}: the token is not printed: export = \"never\""))
+            .hint(format!("ask whether it works without showing it: unexpired probe {name}")));
+    }
+    let builder = project.config.manager(name)?;
+    Ok(watched(args, builder))
+}
+
+fn from_environment(args: &Args, provider: Provider, scope: Option<&str>) -> Result<TokenManager, Failure> {
+    let source = unexpired::env::source(provider.name(), scope)?;
+    Ok(watched(args, TokenManager::builder(provider.name(), source)))
+}
+
+/// The manager, telling its events if people asked for them.
+pub(crate) fn watched(args: &Args, builder: TokenManagerBuilder) -> TokenManager {
+    if args.verbose { builder.on_event(project::narrate).build() } else { builder.build() }
+}
+
+fn explain(error: &unexpired::Error, own: &TokenArgs) -> Failure {
+    let failure = Failure::of(error.kind(), error);
+    match (error.kind(), &own.name) {
+        (ErrorKind::TimedOut, Some(name)) if own.timeout.is_some() => {
+            failure.hint(format!("allow more time: unexpired token {name} --timeout 20s"))
+        }
+        (ErrorKind::Misconfigured | ErrorKind::NotConfigured, Some(_)) => {
+            failure.hint("see what is configured: unexpired config check")
+        }
+        _ => failure,
+    }
+}
+
+/// The answer as it goes to stdout, in memory that is wiped.
+fn print(answer: &Answer, name: &str, format: Format) -> Zeroizing<String> {
+    let token = &answer.token;
+    let secret = token.secret();
+    // Written once: a buffer that grew would leave copies behind.
+    let mut text =
+        Zeroizing::new(String::with_capacity(secret.len() + 512 + name.len() * 6 + token.source().len() * 6));
+    match format {
+        Format::Raw => text.push_str(secret),
+        Format::Header => {
+            for part in ["Authorization: ", token.scheme(), " ", secret] {
+                text.push_str(part);
+            }
+        }
+        Format::Json => {
+            // A token is a b64token (the engine takes nothing else), so it needs no escape.
+            text.push_str("{\"token\":\"");
+            text.push_str(secret);
+            text.push_str("\",");
+            let rest = serde_json::json!({
+                "scheme": token.scheme(),
+                "expires_at": token.expires_at().map(rfc3339),
+                "expires_in": remaining(answer).map(|left| left.as_secs()),
+                "source": token.source(),
+                "token_name": name,
+                "fingerprint": token.fingerprint(),
+                "short": answer.short,
+            })
+            .to_string();
+            text.push_str(rest.trim_start_matches('{'));
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn remaining(answer: &Answer) -> Option<Duration> {
+    answer.token.expires_at().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default())
+}

@@ -1,0 +1,81 @@
+//! The configuration as the commands meet it: found, loaded, and asked for a token by name.
+
+use crate::args::Args;
+use crate::failure::{Failure, USAGE};
+use crate::out;
+use std::path::{Path, PathBuf};
+use unexpired::Event;
+use unexpired::config::{self, Config, TokenConfig};
+
+/// A loaded configuration and where it came from.
+pub(crate) struct Project {
+    pub(crate) config: Config,
+    pub(crate) path: PathBuf,
+}
+
+impl Project {
+    /// Loads the configuration that the arguments, the environment or the platform name.
+    pub(crate) fn load(args: &Args) -> Result<Self, Failure> {
+        let path = path(args)?;
+        let config = Config::load(&path).map_err(|error| unreadable(&path, &error))?;
+        if args.verbose {
+            for warning in config.warnings() {
+                out::to_stderr(&format!("warning: {warning}"));
+            }
+        }
+        Ok(Self { config, path })
+    }
+
+    /// The token of this name.
+    pub(crate) fn token(&self, name: &str) -> Result<&TokenConfig, Failure> {
+        self.config.token(name).ok_or_else(|| self.unknown(name))
+    }
+
+    fn unknown(&self, name: &str) -> Failure {
+        let name = unexpired::text::one_line(name, 40);
+        let names: Vec<&str> = self.config.names().take(NAMES_SHOWN).collect();
+        let known = if names.is_empty() { "it names none".to_owned() } else { format!("it has {}", names.join(", ")) };
+        Failure::new(USAGE, format!("{} has no token `{name}`; {known}", self.path.display()))
+            .hint("add [token.NAME] to it, or see what there is: unexpired status")
+    }
+}
+
+/// The configuration file, whether or not it exists.
+pub(crate) fn path(args: &Args) -> Result<PathBuf, Failure> {
+    args.config.clone().or_else(config::default_path).ok_or_else(|| {
+        Failure::new(USAGE, "there is no place to look for a configuration: no home folder is known")
+            .hint("name the file: unexpired --config FILE …")
+    })
+}
+
+/// Says on stderr what happens to a token, for `--verbose`.
+pub(crate) fn narrate(event: &Event) {
+    let line = match event {
+        Event::Minted(change) | Event::Refreshed(change) => {
+            let expiry = change.expires_at.map_or_else(|| "never".to_owned(), crate::commands::rfc3339);
+            format!(
+                "token {}: minted by {} in {} ms, fingerprint {}, expires {expiry}",
+                change.name,
+                change.source,
+                change.took.as_millis(),
+                change.fingerprint
+            )
+        }
+        Event::Failed { error, attempts, took, .. } => {
+            format!("no token ({}, attempts: {attempts}, {} ms): {error}", error.kind(), took.as_millis())
+        }
+        other => format!("{other:?}"),
+    };
+    out::to_stderr(&format!("verbose: {}", unexpired::text::one_line(&line, LONGEST_LINE)));
+}
+
+fn unreadable(path: &Path, error: &config::ConfigError) -> Failure {
+    let failure = Failure::new(USAGE, error);
+    if path.exists() {
+        return failure.hint("once it is corrected: unexpired config check");
+    }
+    failure.hint("without a configuration: unexpired token --provider entra|google|ibm|oauth --scope SCOPE")
+}
+
+const NAMES_SHOWN: usize = 8;
+const LONGEST_LINE: usize = 400;
