@@ -18,7 +18,6 @@ use tokio::sync::watch;
 pub(crate) struct Flight {
     done: watch::Sender<Option<Outcome>>,
     waiters: AtomicUsize,
-    carries_claims: AtomicBool,
 }
 
 /// How a flight ended.
@@ -32,11 +31,7 @@ pub(crate) enum Outcome {
 
 impl Flight {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            done: watch::Sender::new(None),
-            waiters: AtomicUsize::new(0),
-            carries_claims: AtomicBool::new(false),
-        })
+        Arc::new(Self { done: watch::Sender::new(None), waiters: AtomicUsize::new(0) })
     }
 
     /// Waits for the end, and is counted as a waiter meanwhile: a flight tries more than once only for somebody who waits.
@@ -57,20 +52,32 @@ impl Flight {
         let outcome = done.wait_for(Option::is_some).await;
         outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Outcome::Lost)
     }
-
-    /// Whether it was started with the pending claims. Known once the flight has ended.
-    pub(crate) fn carries_claims(&self) -> bool {
-        self.carries_claims.load(Ordering::Acquire)
-    }
 }
 
 impl Inner {
     /// Starts a flight that the slot has ordered.
     pub(crate) fn launch(self: &Arc<Self>, order: Order<Arc<Flight>>) {
-        order.handle.carries_claims.store(order.claims.is_some(), Ordering::Release);
         // The guard exists before the future is handed over: a runtime that is shut down drops it unpolled.
         let guard = Landing { inner: self.clone(), id: order.id, flight: order.handle.clone(), landed: false };
+        self.watch(&order);
         self.spawner.spawn(Box::pin(fly(order, guard)));
+    }
+
+    /// A given runtime may be one that nobody drives: then the flight never lands, and nobody else would tell those who wait for it.
+    fn watch(self: &Arc<Self>, order: &Order<Arc<Flight>>) {
+        #[cfg(feature = "thread")]
+        if self.spawner.is_runtime() {
+            let (inner, flight, id, end) = (self.clone(), order.handle.clone(), order.id, order.deadline + GRACE);
+            spawn_on_thread(Box::pin(async move {
+                if within(&inner.clock, end, flight.outcome_uncounted()).await.is_none() {
+                    inner.spawner.lost();
+                    inner.cell.lost(id, inner.clock.now());
+                    flight.done.send_replace(Some(Outcome::Lost));
+                }
+            }));
+        }
+        #[cfg(not(feature = "thread"))]
+        let _ = order;
     }
 
     /// The source's revision; a source that panics has none.
@@ -193,14 +200,16 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
                 inner.launch(order);
                 drop(inner);
                 match flight.outcome_uncounted().await {
-                    Outcome::Failed(error) if error.kind().is_refusal() => {
+                    // Errors that nobody remembers count as refusals here, or this would be a loop.
+                    Outcome::Failed(error) if !error.kind().is_transient() => {
                         let pause =
                             REFUSAL_FIRST.saturating_mul(2_u32.saturating_pow(refusals.min(16))).min(REFUSAL_LONGEST);
                         refusals = refusals.saturating_add(1);
                         not_before = clock.now() + pause;
                     }
                     Outcome::Token(_) => refusals = 0,
-                    Outcome::Failed(_) | Outcome::Lost => {}
+                    Outcome::Failed(_) => {}
+                    Outcome::Lost => not_before = clock.now() + PAUSE_AFTER_LOSS,
                 }
                 continue;
             }
@@ -248,6 +257,11 @@ impl Spawner {
     #[cfg(not(feature = "thread"))]
     pub(crate) fn is_given(&self) -> bool {
         self.given.is_some()
+    }
+
+    #[cfg(feature = "thread")]
+    fn is_runtime(&self) -> bool {
+        matches!(self.given, Some(Given::Runtime(_))) && !self.dead.load(Ordering::Acquire)
     }
 
     fn lost(&self) {
@@ -300,4 +314,8 @@ fn random() -> f64 {
 const MOST_ATTEMPTS: u32 = 3;
 const REFUSAL_FIRST: Duration = Duration::from_secs(5);
 const REFUSAL_LONGEST: Duration = Duration::from_secs(15 * 60);
+/// A flight that did not land within its time and this is given up.
+#[cfg(feature = "thread")]
+const GRACE: Duration = Duration::from_secs(1);
+const PAUSE_AFTER_LOSS: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);

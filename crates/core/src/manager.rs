@@ -332,7 +332,9 @@ impl TokenManager {
                     let flight = order.handle.clone();
                     inner.launch(order);
                     return match within(&inner.clock, now + limit, flight.outcome()).await {
-                        Some(Outcome::Token(new)) => Ok(self.serve(new)),
+                        Some(Outcome::Token(new)) if new.token.moments().phase(inner.clock.now()) != Phase::Expired => {
+                            Ok(self.serve(new))
+                        }
                         // The old token has life in it: it is what the caller came for. After a wait the clock is read again.
                         _ if served.token.moments().phase(inner.clock.now()) != Phase::Expired => {
                             Ok(self.serve(served))
@@ -345,8 +347,8 @@ impl TokenManager {
             match flight.outcome().await {
                 Outcome::Token(served) => {
                     let now = inner.clock.now();
-                    let pending = options.claims && !flight.carries_claims();
-                    if !pending && served.token.moments().phase(now) != Phase::Expired {
+                    // Whether these are the claims that were demanded, the slot knows.
+                    if !options.claims && served.token.moments().phase(now) != Phase::Expired {
                         let short = served.token.moments().expires_at.until(now) < options.min_ttl;
                         return Ok(self.serve(Served { short, ..served }));
                     }

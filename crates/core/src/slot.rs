@@ -33,7 +33,8 @@ struct Held {
 struct Flight<F> {
     id: u64,
     deadline: Timestamp,
-    carries_claims: bool,
+    /// The claims that it was started with.
+    claims: Option<Digest>,
     /// The longest `min_ttl` that somebody waits for.
     wanted: Duration,
     handle: F,
@@ -176,7 +177,8 @@ impl<F: Clone> Slot<F> {
     }
 
     fn ask_without_token(&mut self, now: Timestamp, ask: Ask, handle: impl FnOnce() -> F) -> Decision<F> {
-        if let Some(flight) = &self.flight {
+        if let Some(flight) = &mut self.flight {
+            flight.wanted = flight.wanted.max(ask.min_ttl);
             return Decision::Join(flight.handle.clone());
         }
         if let Some(refused_at) = self.failure.as_ref().and_then(|failure| failure.refused_at) {
@@ -212,7 +214,9 @@ impl<F: Clone> Slot<F> {
         revision: u64,
     ) -> (Landed, bool) {
         let flight = if self.flight.as_ref().is_some_and(|flight| flight.id == id) { self.flight.take() } else { None };
-        let carried = flight.as_ref().is_some_and(|flight| flight.carries_claims);
+        // Claims that were demanded after it had started are not the ones it carried.
+        let pending = self.claims.as_ref().map(|claims| Digest::of(claims.expose()));
+        let carried = pending.is_some() && flight.as_ref().is_some_and(|flight| flight.claims == pending);
         let wanted = flight.as_ref().map_or(Duration::ZERO, |flight| flight.wanted);
         let landed = match result {
             Ok(token) => self.install(token, now, carried, wanted),
@@ -245,7 +249,12 @@ impl<F: Clone> Slot<F> {
         let replaced = self.held.is_some();
         let reissued = self.rejected == Some(token.digest());
         match self.held.as_mut().filter(|held| held.token.digest() == token.digest()) {
-            // The issuer gave the same token again: its moments stay what they were, and it is left alone for a while.
+            // The issuer gave the same token again, but grants it a longer life: that is what counts from now on.
+            Some(held) if lives_longer(&token, &held.token, now) => {
+                let reissued = held.reissued || reissued;
+                self.held = Some(Held { token, reissued, urgent_spent: false, short_until: None, same_until: None });
+            }
+            // Its moments stay what they were, and it is left alone for a while.
             Some(held) => {
                 held.same_until = Some(now + (held.token.moments().expires_at.until(now) / 4).max(ONE_SECOND))
             }
@@ -437,7 +446,7 @@ impl<F: Clone> Slot<F> {
         self.flight = Some(Flight {
             id: self.flights,
             deadline: deadline + GRACE,
-            carries_claims: claims.is_some(),
+            claims: claims.as_ref().map(|claims| Digest::of(claims.expose())),
             wanted,
             handle: handle.clone(),
         });
@@ -455,6 +464,12 @@ impl<F: Clone> Slot<F> {
 
 fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(times.min(16))).min(most)
+}
+
+/// Whether what the issuer says of `again` outlasts what it said when it gave the same token before. A second more is rounding.
+fn lives_longer(again: &Token, before: &Token, now: Timestamp) -> bool {
+    let (new, old) = (again.moments(), before.moments());
+    old.phase(now) == Phase::Expired || new.expires_at.since(old.expires_at) > ONE_SECOND
 }
 
 /// How long nothing is minted for a `min_ttl`'s sake after it could not be met.

@@ -1,5 +1,12 @@
 //! A process that forks: threads do not follow into the child, the manager does. Its own process, since a test runner has threads.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "tests may fail loudly"
+)]
 
 #[cfg(not(unix))]
 fn main() {}
