@@ -18,6 +18,7 @@ use peers::google_cloud_auth::GoogleCloudAuth;
 use peers::object_store::ObjectStore;
 use peers::reqsign::Reqsign;
 use peers::unexpired::Unexpired;
+use peers::unexpired_oauth::UnexpiredOauth;
 use peers::yup_oauth2::YupOauth2;
 use scenario::{Herd, LATENCY};
 use std::fmt::Write;
@@ -27,6 +28,7 @@ use std::time::Duration;
 macro_rules! each {
     ($do:ident) => {
         $do!(Unexpired);
+        $do!(UnexpiredOauth);
         $do!(AzureIdentity);
         $do!(GoogleCloudAuth);
         $do!(GcpAuth);

@@ -8,6 +8,7 @@ pub mod google_cloud_auth;
 pub mod object_store;
 pub mod reqsign;
 pub mod unexpired;
+pub mod unexpired_oauth;
 pub mod yup_oauth2;
 
 use crate::endpoint::Endpoint;
