@@ -1,0 +1,66 @@
+//! The folder: its owner's alone.
+
+use crate::file_store::failed;
+use crate::sys;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use unexpired_core::StoreError;
+
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn open(path: PathBuf) -> Result<Self, StoreError> {
+        if !path.is_absolute() {
+            let place = path.display();
+            return Err(StoreError::new(format!(
+                "the folder {place} of the store must be an absolute path; a working folder must not choose it"
+            )));
+        }
+        sys::create_folder(&path).map_err(|error| failed("create", &path, &error))?;
+        let folder = Self(path);
+        folder.check()?;
+        Ok(folder)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        sys::check_folder(&self.0)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// The folder for state of the user whose process this is: `UNEXPIRED_STORE` if it is set and absolute; else under the home of the passwd entry
+/// (helpers are often started without an environment) `.local/state/unexpired`, on Apple's systems `Library/Application Support/unexpired`; on
+/// Windows `%LOCALAPPDATA%\unexpired`. Without a passwd file that lists the user (a directory service does) `HOME` counts.
+///
+/// `None` if there is no home either.
+pub fn default_dir() -> Option<PathBuf> {
+    dir_from(std::env::var_os("UNEXPIRED_STORE"), sys::home)
+}
+
+fn dir_from(set: Option<OsString>, home: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
+    set.map(PathBuf::from).filter(|path| path.is_absolute()).or_else(|| Some(home()?.join(sys::STATE)))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_names_the_folder_if_it_is_absolute() {
+        let home = || Some(PathBuf::from("/home/alice"));
+        assert_eq!(dir_from(Some("/srv/state".into()), home), Some("/srv/state".into()));
+        for unset in [None, Some("".into()), Some("state".into())] {
+            assert_eq!(dir_from(unset, home), Some(PathBuf::from("/home/alice").join(sys::STATE)));
+        }
+        assert_eq!(dir_from(None, || None), None);
+    }
+
+    #[test]
+    fn the_folder_must_be_absolute() {
+        assert!(Folder::open("state".into()).unwrap_err().to_string().contains("absolute"));
+    }
+}

@@ -1,0 +1,34 @@
+//! Where `unexpired` keeps what must survive a process: crash-safe files.
+//!
+//! What [`commit`](unexpired_core::StoreGuard::commit) has accepted survives a crash of the process and of the machine. A reader sees the old
+//! record or the new one, never a part of either. One holder at a time changes a record, over all processes.
+//!
+//! ```
+//! use unexpired_core::{Record, RefreshTokenRecord, Secret, StoreKey, TokenStore};
+//! use unexpired_store::FileStore;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), unexpired_core::StoreError> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let folder = folder.path().join("state");
+//! let store = FileStore::open(folder)?;
+//! let key = StoreKey::of(&["oauth", "https://as.example.com", "native-app"]);
+//! let mut guard = store.lock(&key).await?;
+//! guard.commit(Record::RefreshToken(RefreshTokenRecord::new(Secret::new("rt-1"), "seed"))).await?;
+//! drop(guard);
+//! assert!(store.load(&key).await?.is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The folder belongs to its owner alone (0700, files 0600); another owner, wider rights and symbolic links are refused. Lock files are never
+//! removed: a lock on a removed file would admit a second holder.
+
+mod file_store;
+mod folder;
+mod format;
+mod sys;
+mod thread;
+
+pub use file_store::FileStore;
+pub use folder::default_dir;
