@@ -104,7 +104,10 @@ impl Files {
         }
         // Room for everything, so that no copy is left behind by growing.
         let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES as usize));
-        Read::by_ref(&mut file).take(MOST_BYTES).read_to_end(&mut bytes).map_err(|error| failed("read", &self.record, &error))?;
+        Read::by_ref(&mut file)
+            .take(MOST_BYTES)
+            .read_to_end(&mut bytes)
+            .map_err(|error| failed("read", &self.record, &error))?;
         format::parse(&bytes, &self.record).map(Some)
     }
 
