@@ -1,0 +1,237 @@
+//! From a table to a source: the keys handed to the provider's builder.
+
+use super::section::Section;
+use super::{ConfigError, token_file::TokenFile};
+use crate::{Chain, ErrorKind, MemoryStore, MintError, SecretSource, TokenSource, TokenStore};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use unexpired_http::{Client, Roots};
+
+/// Where refresh tokens are kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stores {
+    /// Nowhere: the source is only built to see whether it can be. No file is touched.
+    None,
+    /// In crash-safe files.
+    Files,
+}
+
+/// One HTTP client for all that trust the same authorities: they share connections.
+#[derive(Clone, Default)]
+pub(super) struct Clients(Arc<Mutex<Vec<(Trust, Client)>>>);
+
+type Trust = (Roots, Option<PathBuf>);
+
+impl Clients {
+    pub(super) fn client(&self, section: &Section) -> Result<Client, MintError> {
+        let roots = if section.text("roots") == Some("bundled") { Roots::Bundled } else { Roots::System };
+        let trust = (roots, section.path("ca_file").map(Path::to_path_buf));
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = known.iter().find(|(other, _)| *other == trust) {
+            return Ok(client.clone());
+        }
+        let mut builder = Client::builder().roots(roots);
+        if let Some(file) = &trust.1 {
+            builder = builder.ca_file(file);
+        }
+        let client = builder.build()?;
+        known.push((trust, client.clone()));
+        Ok(client)
+    }
+}
+
+/// The source of a table and its fallbacks.
+pub(super) fn source(
+    section: &Section,
+    clients: &Clients,
+    stores: Stores,
+) -> Result<Arc<dyn TokenSource>, ConfigError> {
+    let primary = match section.provider() {
+        "entra" => entra(section, clients),
+        "google" => google(section, clients),
+        "ibm" => ibm(section, clients),
+        "oauth" => oauth(section, clients, stores),
+        _ => command(section),
+    };
+    let primary = primary.map_err(|error| located(section, &error))?;
+    let Some(fallback) = section.fallback() else { return Ok(primary) };
+    let kinds = section.texts("fallback_on").iter().filter_map(|name| {
+        [ErrorKind::Denied, ErrorKind::Unavailable, ErrorKind::TimedOut, ErrorKind::Malformed]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    });
+    Ok(Arc::new(Chain::fallback(primary, source(fallback, clients, stores)?).fallback_on(kinds)))
+}
+
+/// Scopes on one line; `None` if there are none.
+pub(super) fn scope(section: &Section) -> Option<String> {
+    Some(section.texts("scope").join(" ")).filter(|scope| !scope.is_empty())
+}
+
+type Built = Result<Arc<dyn TokenSource>, MintError>;
+
+fn entra(section: &Section, clients: &Clients) -> Built {
+    let text = |key| section.text(key).unwrap_or_default();
+    let mut builder =
+        unexpired_entra::ClientSecret::builder(text("tenant"), text("client_id"), secret(section, "client_secret")?)
+            .scope(&scope(section).unwrap_or_default())
+            .client(clients.client(section)?);
+    if let Some(cloud) = section.text("cloud") {
+        builder = builder.cloud(cloud.parse()?);
+    }
+    if let Some(authority) = section.text("authority") {
+        builder = builder.authority(authority);
+    }
+    Ok(Arc::new(builder.build()?))
+}
+
+fn google(section: &Section, clients: &Clients) -> Built {
+    let mut builder =
+        unexpired_google::ServiceAccount::builder(secret(section, "credentials")?).client(clients.client(section)?);
+    for scope in section.texts("scope").iter().flat_map(|text| text.split_ascii_whitespace()) {
+        builder = builder.scope(scope);
+    }
+    if let Some(audience) = section.text("audience") {
+        builder = builder.audience(audience);
+    }
+    if let Some(subject) = section.text("subject") {
+        builder = builder.subject(subject);
+    }
+    if let Some(self_signed) = section.bool("self_signed") {
+        builder = builder.self_signed(self_signed);
+    }
+    if let Some(url) = section.text("token_url") {
+        builder = builder.token_url(url);
+    }
+    Ok(Arc::new(builder.build()?))
+}
+
+fn ibm(section: &Section, clients: &Clients) -> Built {
+    let mut builder = unexpired_ibm::ApiKey::builder(secret(section, "api_key")?).client(clients.client(section)?);
+    if let Some(scope) = scope(section) {
+        builder = builder.scope(&scope);
+    }
+    if let Some(endpoint) = section.text("endpoint") {
+        builder = builder.endpoint(endpoint);
+    }
+    Ok(Arc::new(builder.build()?))
+}
+
+fn oauth(section: &Section, clients: &Clients, stores: Stores) -> Built {
+    use unexpired_oauth::{ClientCredentials, RefreshToken, Server};
+    let server = match (section.text("issuer"), section.text("token_url")) {
+        (Some(issuer), _) => Server::issuer(issuer)?,
+        (None, url) => Server::token_url(url.unwrap_or_default())?,
+    };
+    let client_id = section.text("client_id").unwrap_or_default();
+    let client = clients.client(section)?;
+    if section.text("grant") != Some("refresh_token") {
+        let builder = oauth_common(section, ClientCredentials::builder(server, client_id).client(client))?;
+        return Ok(Arc::new(builder.build()?));
+    }
+    let builder = oauth_common(section, RefreshToken::builder(server, client_id).client(client))?;
+    let builder = match section.path("refresh_token_file") {
+        Some(path) => {
+            let records = match stores {
+                Stores::None => memory(),
+                Stores::Files => open_beside(path)?,
+            };
+            let file = TokenFile::new(path, records);
+            builder.refresh_token(file.secret()).store(Arc::new(file))
+        }
+        None => {
+            let store = match stores {
+                Stores::None => memory(),
+                Stores::Files => open_default()?,
+            };
+            builder.refresh_token(secret(section, "refresh_token")?).store(store)
+        }
+    };
+    Ok(Arc::new(builder.build()?))
+}
+
+/// What both grants know.
+fn oauth_common<G>(
+    section: &Section,
+    mut builder: unexpired_oauth::Builder<G>,
+) -> Result<unexpired_oauth::Builder<G>, MintError> {
+    if section.has("client_secret") {
+        builder = builder.client_secret(secret(section, "client_secret")?);
+    }
+    if let Some(client_auth) = section.text("client_auth") {
+        builder = builder.client_auth(client_auth.parse()?);
+    }
+    if let Some(scope) = scope(section) {
+        builder = builder.scope(&scope);
+    }
+    if let Some(audience) = section.text("audience") {
+        builder = builder.audience(audience);
+    }
+    for resource in section.texts("resource") {
+        builder = builder.resource(resource);
+    }
+    for (name, value) in section.map("params") {
+        builder = builder.param(name, value);
+    }
+    Ok(builder)
+}
+
+fn command(section: &Section) -> Built {
+    let mut builder = match section.text("shell") {
+        Some(line) => unexpired_command::Command::shell(line),
+        None => unexpired_command::Command::argv(section.texts("command").iter().cloned()),
+    };
+    if let Some(timeout) = section.duration("timeout") {
+        builder = builder.timeout(timeout);
+    }
+    if let Some(ttl) = section.duration("ttl") {
+        builder = builder.ttl(ttl);
+    }
+    for (name, value) in section.map("env") {
+        builder = builder.env(name, value);
+    }
+    if let Some(cwd) = section.path("cwd") {
+        builder = builder.cwd(cwd);
+    }
+    Ok(Arc::new(builder.build()?))
+}
+
+fn secret(section: &Section, key: &str) -> Result<Arc<dyn SecretSource>, MintError> {
+    match section.secret(key) {
+        Some(secret) => Ok(Arc::new(secret.clone())),
+        None => Err(MintError::new(ErrorKind::Misconfigured, format!("{key} is missing")).remedy(format!("add {key}"))),
+    }
+}
+
+fn memory() -> Arc<dyn TokenStore> {
+    Arc::new(MemoryStore::new())
+}
+
+/// What a provider does not accept, with the line of the key that it speaks of.
+fn located(section: &Section, error: &MintError) -> ConfigError {
+    let text = error.to_string();
+    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let key = words.into_iter().find(|word| section.has(word)).unwrap_or("provider");
+    ConfigError::new(&text, "").with_kind(error.kind()).at(section.line_of(key), format!("{}.{key}", section.path))
+}
+
+/// For `refresh_token_file`: a folder beside the file, so that all who use the file share its lock.
+fn open_beside(path: &Path) -> Result<Arc<dyn TokenStore>, MintError> {
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    open(&path.parent().unwrap_or(Path::new("/")).join(".unexpired"))
+}
+
+/// For `refresh_token`: the state folder.
+fn open_default() -> Result<Arc<dyn TokenStore>, MintError> {
+    Err(no_store())
+}
+
+fn open(_folder: &Path) -> Result<Arc<dyn TokenStore>, MintError> {
+    Err(no_store())
+}
+
+// A store in memory would lose the sign-in of a rotating server when the process ends.
+fn no_store() -> MintError {
+    MintError::new(ErrorKind::Misconfigured, "refresh tokens cannot be kept on disk in this version yet")
+        .remedy("use grant client_credentials, or the library's RefreshToken with a store of your own")
+}

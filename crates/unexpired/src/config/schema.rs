@@ -1,0 +1,122 @@
+//! The JSON Schema of the configuration file, made from the table of keys.
+
+use super::duration;
+use super::keys::{self, Key, Shape};
+use serde_json::{Map, Value, json};
+
+/// The JSON Schema (draft 2020-12) of the configuration file, for editors.
+///
+/// Taplo and the editors built on it complete from it after the line `#:schema /path/of/unexpired.schema.json` at the top of the file.
+///
+/// ```
+/// let schema = unexpired::config::schema();
+/// assert!(schema.contains("\"client_secret\""));
+/// ```
+pub fn schema() -> String {
+    let token = |nested: bool| {
+        let keys: Vec<&Key> = keys::TOKEN.iter().filter(|key| !(nested && key.outermost)).collect();
+        let mut object = table(&keys);
+        object.insert("allOf".into(), keys::PROVIDER_NAMES.iter().map(|name| provider(name, &keys)).collect());
+        Value::Object(object)
+    };
+    let name = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$";
+    let named = |reference: &str, about: &str| {
+        json!({
+            "type": "object",
+            "description": about,
+            "propertyNames": { "pattern": name },
+            "additionalProperties": { "$ref": reference },
+        })
+    };
+    let schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Configuration of unexpired",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "token": named("#/$defs/token", "The tokens, by name."),
+            "route": named("#/$defs/route", "What forwarding proxies serve, by name."),
+        },
+        "$defs": {
+            "token": token(false),
+            "fallback": token(true),
+            "route": table(&keys::ROUTE.iter().collect::<Vec<_>>()),
+            "secret": secret(),
+            "duration": { "type": "string", "pattern": duration::PATTERN, "minLength": 2 },
+        },
+    });
+    // A `Value` is always JSON.
+    serde_json::to_string_pretty(&schema).unwrap_or_default()
+}
+
+/// A table with these keys and no others.
+fn table(keys: &[&Key]) -> Map<String, Value> {
+    let required: Vec<&str> =
+        keys.iter().filter(|key| key.required && key.providers.is_empty()).map(|key| key.name).collect();
+    let properties: Map<String, Value> = keys.iter().map(|key| (key.name.to_owned(), described(key))).collect();
+    let mut object = Map::new();
+    object.insert("type".into(), json!("object"));
+    object.insert("additionalProperties".into(), json!(false));
+    object.insert("required".into(), json!(required));
+    object.insert("properties".into(), Value::Object(properties));
+    object
+}
+
+/// Which keys a provider knows, and which it cannot do without.
+fn provider(name: &str, keys: &[&Key]) -> Value {
+    let known: Vec<&str> = keys.iter().filter(|key| key.is_for(name)).map(|key| key.name).collect();
+    let required: Vec<&str> = keys.iter().filter(|key| key.required && key.is_for(name)).map(|key| key.name).collect();
+    let mut then = json!({ "propertyNames": { "enum": known }, "required": required });
+    let one_of = |one: &str, other: &str| json!([{ "required": [one] }, { "required": [other] }]);
+    let pair = match name {
+        "oauth" => Some(("issuer", "token_url")),
+        "command" => Some(("command", "shell")),
+        _ => None,
+    };
+    if let (Some((one, other)), Some(then)) = (pair, then.as_object_mut()) {
+        then.insert("oneOf".into(), one_of(one, other));
+    }
+    json!({
+        "if": { "properties": { "provider": { "const": name } }, "required": ["provider"] },
+        "then": then,
+    })
+}
+
+fn described(key: &Key) -> Value {
+    let mut value = shape(key.shape);
+    if let Some(object) = value.as_object_mut() {
+        let default = if key.default.is_empty() { String::new() } else { format!(" Default: {}.", key.default) };
+        object.insert("description".into(), json!(format!("{}{default}", key.about)));
+    }
+    value
+}
+
+fn shape(shape: Shape) -> Value {
+    let text = || json!({ "type": "string", "minLength": 1 });
+    let strings = || json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1 });
+    match shape {
+        Shape::Text | Shape::Script | Shape::Path => text(),
+        Shape::Url => json!({ "type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://" }),
+        Shape::Texts => json!({ "anyOf": [text(), strings()] }),
+        Shape::Hosts => strings(),
+        Shape::Argv => json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 }),
+        Shape::Bool => json!({ "type": "boolean" }),
+        Shape::Duration => json!({ "$ref": "#/$defs/duration" }),
+        Shape::Choice(choices) => json!({ "type": "string", "enum": choices }),
+        Shape::Choices(choices) => json!({ "type": "array", "items": { "type": "string", "enum": choices } }),
+        Shape::Secret => json!({ "$ref": "#/$defs/secret" }),
+        Shape::SecretOrPath => json!({ "anyOf": [text(), { "$ref": "#/$defs/secret" }] }),
+        Shape::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Shape::Fallback => json!({ "$ref": "#/$defs/fallback" }),
+    }
+}
+
+/// Exactly one place. The keyring is left out: it is refused.
+fn secret() -> Value {
+    let keys: Vec<&Key> = keys::SECRET.iter().filter(|key| key.name != "keyring").collect();
+    let mut object = table(&keys);
+    object.insert("minProperties".into(), json!(1));
+    object.insert("maxProperties".into(), json!(1));
+    object.insert("description".into(), json!("Where a secret is; it does not stand in this file."));
+    Value::Object(object)
+}

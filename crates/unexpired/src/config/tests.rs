@@ -1,0 +1,272 @@
+//! What the parser accepts, and what it says to what it does not.
+
+use super::*;
+
+const PREFIX: &str = "[token.t]\nprovider = \"ibm\"\napi_key = { env = \"K\" }\n";
+const ENTRA: &str = "[token.t]\nprovider = 'entra'\ntenant = 'contoso.onmicrosoft.com'\nclient_id = 'aaaaaaaa-0000-4000-8000-000000000001'\nclient_secret = { file = '/s' }\nscope = 'https://vault.azure.net/.default'\n";
+const OAUTH: &str = "[token.t]\nprovider = 'oauth'\ntoken_url = 'https://as.example.com/token'\nclient_id = 'c'\nclient_secret = { env = 'S' }\n";
+
+fn error_of(text: &str) -> String {
+    match Config::parse(text, "c.toml") {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(error) => {
+            assert!(error.to_string().chars().count() <= 300, "{error}");
+            error.to_string()
+        }
+    }
+}
+
+#[test]
+fn errors_name_file_line_key_and_remedy() {
+    let rows: &[(&str, &str)] = &[
+        ("[tokens.x]", "c.toml:1: tokens: there is no such key; did you mean `token`?"),
+        ("\n\n[other]", "c.toml:3: other: there is no such key; known here: token, route"),
+        ("scope = 'x'", "c.toml:1: scope: this key stands outside of a token; put it under [token.NAME]"),
+        (
+            "[token]\nprovider = 'ibm'",
+            "c.toml:2: token.provider: must be a table, and is a string; give it a name: [token.NAME]",
+        ),
+        ("token = 1", "c.toml:1: token: must be a table, and is a number; write [token.NAME]"),
+        (
+            "[token.'-x']",
+            "c.toml:1: token.-x: no such name can be; names are up to 64 letters, digits, '-', '_' and '.', and begin with a letter or a digit",
+        ),
+        ("[token.t]", "c.toml:1: token.t.provider: is missing; add provider = \"entra\""),
+        (
+            "[token.t]\nprovider = 'gcp'",
+            "c.toml:2: token.t.provider: there is no such value; write one of \"entra\", \"google\", \"ibm\", \"oauth\", \"command\"",
+        ),
+        (
+            "[token.t]\nprovider = 'Entra'",
+            "c.toml:2: token.t.provider: there is no such value; did you mean \"entra\"?",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'",
+            "c.toml:1: token.t.api_key: is missing; add api_key = { env = \"CORP_IBM_KEY\" }",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'\napikey = { env = 'K' }",
+            "c.toml:3: token.t.apikey: there is no such key; did you mean `api_key`?",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'\napi_key = 'hunter2'",
+            "c.toml:3: token.t.api_key: a secret does not stand in this file; write { file = \"/path\" }, { env = \"NAME\" } or { command = [\"program\", \"argument\"] }",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'\napi_key = {}",
+            "c.toml:3: token.t.api_key: the secret reference is empty; write { file = \"/path\" }, { env = \"NAME\" } or { command = [\"program\", \"argument\"] }",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'\napi_key = { env = 'K', file = '/k' }",
+            "c.toml:3: token.t.api_key: the secret reference names more than one place; write { file = \"/path\" }, { env = \"NAME\" } or { command = [\"program\", \"argument\"] }",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'\napi_key = { file = 'k' }",
+            "c.toml:3: token.t.api_key.file: is no path from the root; write the whole path, beginning at the root",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'\napi_key = { fiel = '/k' }",
+            "c.toml:3: token.t.api_key.fiel: there is no such key; did you mean `file`?",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'\napi_key = { env = 'hunter-2' }",
+            "c.toml:3: token.t.api_key.env: is no name of an environment variable; write it as env = \"CORP_SECRET\"",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'\napi_key = { keyring = 'x' }",
+            "c.toml:3: token.t.api_key.keyring: the keyring is not built into this version; write { file = \"/path\" }, { env = \"NAME\" } or { command = [\"program\", \"argument\"] }",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'\napi_key = { command = 'pass' }",
+            "c.toml:3: token.t.api_key.command: must be an array of strings, and is a string; write it as command = [\"pass\", \"show\", \"corp\"]",
+        ),
+        (
+            "[token.t]\nprovider = 'ibm'\napi_key = { command = ['./pass'] }",
+            "c.toml:3: token.t.api_key.command: command: the program ./pass is a relative path; write its absolute path, or its bare name to have it looked up in PATH",
+        ),
+        ("P\nhost = ['a.example.com']", "c.toml:4: token.t.host: there is no such key; did you mean `hosts`?"),
+        (
+            "P\nhosts = 'a.example.com'",
+            "c.toml:4: token.t.hosts: must be an array of strings, and is a string; write it as hosts = [\"*.openai.azure.us\"]",
+        ),
+        (
+            "P\nhosts = [\n'a.example.com',\n'*'\n]",
+            "c.toml:6: token.t.hosts: is no host pattern; a star stands for whole labels and only at the front: *.example.com",
+        ),
+        (
+            "P\nhosts = ['https://a.example.com/v1']",
+            "c.toml:4: token.t.hosts: is no host pattern; write the host alone, without scheme and path",
+        ),
+        (
+            "P\nhosts = []",
+            "c.toml:4: token.t.hosts: is empty; remove it, or write it as hosts = [\"*.openai.azure.us\"]",
+        ),
+        (
+            "P\nmin_ttl = 600",
+            "c.toml:4: token.t.min_ttl: must be a duration, and is a number; write it as \"10m\", \"90s\" or \"1h30m\"",
+        ),
+        (
+            "P\nmin_ttl = '10 minutes'",
+            "c.toml:4: token.t.min_ttl: is no duration of more than nothing; write it as \"10m\", \"90s\" or \"1h30m\"",
+        ),
+        (
+            "P\nexport = true",
+            "c.toml:4: token.t.export: must be a string, and is true or false; write one of \"allowed\", \"never\"",
+        ),
+        ("P\nroots = 'bundeld'", "c.toml:4: token.t.roots: there is no such value; did you mean \"bundled\"?"),
+        (
+            "P\nca_file = 'ca.pem'",
+            "c.toml:4: token.t.ca_file: is no path from the root; write the whole path, beginning at the root",
+        ),
+        (
+            "P\nendpoint = 'http://iam.example.com'",
+            "c.toml:4: token.t.endpoint: iam.example.com: plain HTTP would show the credential to the network; use https://",
+        ),
+        (
+            "P\nendpoint = 'http://169.254.169.254'",
+            "c.toml:4: token.t.endpoint: plain HTTP is for loopback only; write https://",
+        ),
+        (
+            "P\ntenant = 'x'",
+            "c.toml:4: token.t.tenant: is a key of entra, and the provider is ibm; remove it, or correct provider",
+        ),
+        (
+            "P\nclient_secret = { env = 'X' }",
+            "c.toml:4: token.t.client_secret: is a key of entra, oauth, and the provider is ibm; use api_key",
+        ),
+        (
+            "P\ntoken_url = 'https://x.example'",
+            "c.toml:4: token.t.token_url: is a key of google, oauth, and the provider is ibm; use endpoint",
+        ),
+        (
+            "P\nfallback_on = ['denied']",
+            "c.toml:4: token.t.fallback_on: there is no fallback; add a fallback, or remove fallback_on",
+        ),
+        (
+            "P\nfallback = 'command'",
+            "c.toml:4: token.t.fallback: must be a table, and is a string; write [token.t.fallback] and its keys below",
+        ),
+        (
+            "P\n[token.t.fallback]\nprovider = 'command'",
+            "c.toml:4: token.t.fallback.command: is missing; add command or shell",
+        ),
+        (
+            "P\n[token.t.fallback]\nprovider = 'command'\nshell = 'x'\nhosts = ['a.example']",
+            "c.toml:7: token.t.fallback.hosts: a fallback has no such key; put it with the token itself",
+        ),
+        (
+            "P\nfallback_on = ['denied', 'deniedd']\nfallback = { provider = 'command', shell = 'x' }",
+            "c.toml:4: token.t.fallback_on: there is no such value; did you mean \"denied\"?",
+        ),
+        (
+            "P\nscope = ''",
+            "c.toml:4: token.t.scope: is empty; write it as scope = \"https://cognitiveservices.azure.us/.default\"",
+        ),
+        ("E\nscopes = 'x'", "c.toml:7: token.t.scopes: there is no such key; did you mean `scope`?"),
+        (
+            "E\naudience = 'x'",
+            "c.toml:7: token.t.audience: is a key of google, oauth, and the provider is entra; remove it, and write it as scope = \"RESOURCE/.default\"",
+        ),
+        (
+            "E\ncloud = 'us-gov'",
+            "c.toml:7: token.t.cloud: there is no such value; write one of \"public\", \"us-government\", \"china\"",
+        ),
+        (
+            "E\ncloud = 'china'",
+            "c.toml:3: token.t.tenant: entra at login.partner.microsoftonline.cn: the tenant does not live in the china cloud, and the authority is the china cloud's; set cloud to public, or tenant to the one in china",
+        ),
+        (
+            "[token.t]\nprovider = 'entra'\ntenant = 'x'\nclient_id = 'y'",
+            "c.toml:1: token.t.client_secret: is missing; add client_secret = { file = \"/path\" }, { env = \"NAME\" } or { command = [\"program\"] }",
+        ),
+        (
+            "O\nissuer = 'https://as.example.com'",
+            "c.toml:3: token.t.token_url: stands beside issuer; remove one of them",
+        ),
+        (
+            "O\ngrant = 'refresh_token'",
+            "c.toml:1: token.t.refresh_token: is missing; add refresh_token or refresh_token_file",
+        ),
+        (
+            "O\nrefresh_token = { env = 'R' }",
+            "c.toml:6: token.t.refresh_token: belongs to another grant than client_credentials; add grant = \"refresh_token\", or remove this key",
+        ),
+        (
+            "O\nclient_auth = 'none'",
+            "c.toml:6: token.t.client_auth: is none, and there is a client_secret; remove one of them",
+        ),
+        (
+            "O\nresource = ['https://a.example', 'b']",
+            "c.toml:6: token.t.resource: oauth: a resource is no absolute URI; write it in full, such as https://api.example.com; for an API's plain name use audience",
+        ),
+        (
+            "O\nparams = { grant_type = 'password' }",
+            "c.toml:2: token.t.provider: oauth: grant_type may not be set as an extra parameter; remove it: the protocol sets it",
+        ),
+        (
+            "O\nparams = { x = 1 }",
+            "c.toml:6: token.t.params.x: must be a string, and is a number; write it as params = { organization = \"org_1\" }",
+        ),
+        (
+            "[token.t]\nprovider = 'google'",
+            "c.toml:1: token.t.credentials: is missing; add credentials = \"/run/secrets/ci-bot.json\"",
+        ),
+        (
+            "[token.t]\nprovider = 'google'\ncredentials = '{\"private_key\":\"hunter2\"}'",
+            "c.toml:3: token.t.credentials: the key itself stands here; write { file = \"/path\" }, { env = \"NAME\" } or { command = [\"program\", \"argument\"] }",
+        ),
+        (
+            "[token.t]\nprovider = 'google'\ncredentials = '/k'\nself_signed = 'yes'",
+            "c.toml:4: token.t.self_signed: must be true or false, and is a string; write true or false, without quotes",
+        ),
+        (
+            "[token.t]\nprovider = 'google'\ncredentials = '/k'\naudience = 'a'\nscope = 's'",
+            "c.toml:4: token.t.audience: stands beside scope; remove one of them: a self-signed JWT is for scopes or for one audience",
+        ),
+        (
+            "[token.t]\nprovider = 'command'\ncommand = []",
+            "c.toml:3: token.t.command: names no program; write it as command = [\"az\", \"account\", \"get-access-token\", \"--output\", \"json\"]",
+        ),
+        (
+            "[token.t]\nprovider = 'command'\ncommand = ['x']\nshell = 'y'",
+            "c.toml:4: token.t.shell: stands beside command; remove one of them",
+        ),
+        (
+            "[token.t]\nprovider = 'command'\ncommand = ['./x']",
+            "c.toml:3: token.t.command: command: the program ./x is a relative path; write its absolute path, or its bare name to have it looked up in PATH",
+        ),
+        (
+            "[token.t]\nprovider = 'command'\nshell = 'x'\nscope = 's'",
+            "c.toml:4: token.t.scope: is a key of entra, google, ibm, oauth, and the provider is command; remove it, and give it to the program among its arguments",
+        ),
+        (
+            "[token.t]\nprovider = 'command'\nshell = 'x'\ntimeout = '0s'",
+            "c.toml:4: token.t.timeout: is no duration of more than nothing; write it as \"10m\", \"90s\" or \"1h30m\"",
+        ),
+        (
+            "[token.t]\nprovider = 'command'\nshell = 'x'\ncwd = '.'",
+            "c.toml:4: token.t.cwd: is no path from the root; write the whole path, beginning at the root",
+        ),
+        (
+            "P\n[route.r]\ntoken = 'tt'\nupstream = 'https://a.example'",
+            "c.toml:5: route.r.token: there is no token of this name; did you mean \"t\"?",
+        ),
+        (
+            "P\n[route.r]\ntoken = 't'\nupstream = 'http://a.example'",
+            "c.toml:6: route.r.upstream: a.example: plain HTTP would show the credential to the network; use https://",
+        ),
+        (
+            "P\n[route.r]\ntoken = 't'",
+            "c.toml:4: route.r.upstream: is missing; add upstream = \"https://contoso.openai.azure.us/openai/v1\"",
+        ),
+    ];
+    let mut wrong = Vec::new();
+    for (text, expected) in rows {
+        let text = text.replace("P\n", PREFIX).replace("E\n", ENTRA).replace("O\n", OAUTH);
+        let error = error_of(&text);
+        if error != *expected {
+            wrong.push(format!("{text}\n  wanted {expected}\n  got    {error}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
