@@ -7,7 +7,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    clippy::print_stderr,
+    clippy::indexing_slicing,
     reason = "a benchmark may fail loudly"
 )]
 

@@ -64,8 +64,18 @@ impl<F: Clone> SlotCell<F> {
         self.change(now, |slot| slot.reject(digest, host, claims, now))
     }
 
-    pub(crate) fn accepted(&self, digest: Digest, host: &str, now: Timestamp) {
-        self.change(now, |slot| slot.accepted(digest, host));
+    /// `none_left` is called under the lock if no host is remembered any more.
+    pub(crate) fn accepted(&self, digest: Digest, host: &str, now: Timestamp, none_left: impl FnOnce()) {
+        self.change(now, |slot| {
+            slot.accepted(digest, host);
+            if !slot.remembers_hosts() {
+                none_left();
+            }
+        });
+    }
+
+    pub(crate) fn forget_refusal(&self, now: Timestamp) {
+        self.change(now, Slot::forget_refusal);
     }
 
     /// Looks at the slot.
@@ -100,8 +110,20 @@ impl<F: Clone> SlotCell<F> {
     }
 }
 
+/// The process we are in: a fork changes it.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn pid() -> u32 {
+    std::process::id()
+}
+
+#[cfg(target_family = "wasm")]
+pub(crate) fn pid() -> u32 {
+    1
+}
+
 #[cfg(not(unexpired_model))]
 mod shared {
+    use super::pid;
     use arc_swap::{ArcSwap, ArcSwapOption};
     use std::sync::{Arc, Mutex, PoisonError};
 
@@ -148,16 +170,6 @@ mod shared {
             let mut value = inner.value.lock().unwrap_or_else(PoisonError::into_inner);
             run(&mut value)
         }
-    }
-
-    #[cfg(not(target_family = "wasm"))]
-    fn pid() -> u32 {
-        std::process::id()
-    }
-
-    #[cfg(target_family = "wasm")]
-    fn pid() -> u32 {
-        0
     }
 }
 

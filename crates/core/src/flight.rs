@@ -8,8 +8,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -59,6 +59,11 @@ impl Inner {
     pub(crate) fn launch(self: &Arc<Self>, order: Order<Arc<Flight>>) {
         // The guard exists before the future is handed over: a runtime that is shut down drops it unpolled.
         let guard = Landing { inner: self.clone(), id: order.id, flight: order.handle.clone(), landed: false };
+        let kept = self.kept_fresh.load(Ordering::Acquire);
+        if kept != 0 && kept != crate::cell::pid() {
+            // A forked child: the task that kept the token fresh did not follow.
+            keep_fresh(self);
+        }
         self.watch(&order);
         self.spawner.spawn(Box::pin(fly(order, guard)));
     }
@@ -185,18 +190,32 @@ impl Drop for Landing {
 
 /// Refreshes without callers until the last clone of the manager is gone.
 pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
+    let pid = crate::cell::pid();
+    if inner.kept_fresh.swap(pid, Ordering::AcqRel) == pid {
+        return;
+    }
+    // However the task ends (its runtime is shut down), the next call starts another.
+    let keeper = Keeper(Arc::downgrade(inner), pid);
     let weak = Arc::downgrade(inner);
     let clock = inner.clock.clone();
     let mut changes = inner.current.subscribe();
     inner.spawner.spawn(Box::pin(async move {
+        let _keeper = keeper;
         let mut refusals = 0_u32;
         let mut not_before = clock.now();
+        let mut revision = None;
         loop {
             let Some(inner) = weak.upgrade() else { return };
             let now = clock.now();
+            if revision.is_some_and(|revision| revision != inner.revision()) {
+                // The credential was replaced: what was refused before says nothing any more.
+                (refusals, not_before, revision) = (0, now, None);
+                inner.cell.forget_refusal(now);
+            }
             let order = if not_before.waited(now) { inner.cell.refresh(now, Flight::new) } else { None };
             if let Some(order) = order {
                 let flight = order.handle.clone();
+                let before = inner.revision();
                 inner.launch(order);
                 drop(inner);
                 match flight.outcome_uncounted().await {
@@ -206,8 +225,9 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
                             REFUSAL_FIRST.saturating_mul(2_u32.saturating_pow(refusals.min(16))).min(REFUSAL_LONGEST);
                         refusals = refusals.saturating_add(1);
                         not_before = clock.now() + pause;
+                        revision = Some(before);
                     }
-                    Outcome::Token(_) => refusals = 0,
+                    Outcome::Token(_) => (refusals, revision) = (0, None),
                     Outcome::Failed(_) => {}
                     Outcome::Lost => not_before = clock.now() + PAUSE_AFTER_LOSS,
                 }
@@ -227,6 +247,17 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
             .await;
         }
     }));
+}
+
+/// Says that nobody keeps the token fresh any more.
+struct Keeper(Weak<Inner>, u32);
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.upgrade() {
+            let _ = inner.kept_fresh.compare_exchange(self.1, 0, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
 }
 
 /// Where flights run.

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
@@ -58,7 +58,8 @@ pub(crate) struct Inner {
     pub(crate) failures: AtomicU64,
     remembers_hosts: AtomicBool,
     told_failing: AtomicBool,
-    kept_fresh: AtomicBool,
+    /// The process in which a task keeps the token fresh; 0 if none does.
+    pub(crate) kept_fresh: AtomicU32,
 }
 
 impl TokenManager {
@@ -159,8 +160,9 @@ impl TokenManager {
             Challenge::Claims(claims) => Some(claims.clone()),
         };
         let inner = &self.0;
-        inner.remembers_hosts.store(true, Ordering::Release);
         let rejection = inner.cell.reject(token.digest(), host, claims, inner.clock.now());
+        // After the slot knows the host: `accepted` clears this only under the slot's lock, when no host is left.
+        inner.remembers_hosts.store(true, Ordering::Release);
         if rejection == Rejection::Retired {
             let fingerprint = token.fingerprint();
             inner.observer.tell(&Event::Rejected {
@@ -177,10 +179,8 @@ impl TokenManager {
     pub fn accepted(&self, token: &Token, host: &str) {
         let inner = &self.0;
         if inner.remembers_hosts.load(Ordering::Acquire) {
-            inner.cell.accepted(token.digest(), host, inner.clock.now());
-            if !inner.cell.read(|slot| slot.remembers_hosts()) {
-                inner.remembers_hosts.store(false, Ordering::Release);
-            }
+            let none_left = || inner.remembers_hosts.store(false, Ordering::Release);
+            inner.cell.accepted(token.digest(), host, inner.clock.now(), none_left);
         }
     }
 
@@ -246,9 +246,7 @@ impl TokenManager {
     /// Keeps the token fresh without callers, for as long as any clone of this manager lives. After refusals it asks less and less often,
     /// down to every 15 minutes. Calling it again changes nothing.
     pub fn keep_fresh(&self) {
-        if !self.0.kept_fresh.swap(true, Ordering::AcqRel) {
-            crate::flight::keep_fresh(&self.0);
-        }
+        crate::flight::keep_fresh(&self.0);
     }
 
     /// A manager for another scope with the same credential, if the source can make one.
@@ -403,7 +401,7 @@ impl Inner {
             failures: AtomicU64::new(0),
             remembers_hosts: AtomicBool::new(false),
             told_failing: AtomicBool::new(false),
-            kept_fresh: AtomicBool::new(false),
+            kept_fresh: AtomicU32::new(0),
         }
     }
 

@@ -1,5 +1,11 @@
 //! What holds for the slot after any sequence of events.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may fail loudly"
+)]
 
 use crate::slot::{Ask, Decision, Landed, Order, Rejection, Slot};
 use crate::{Digest, Error, ErrorKind, MintError, Moments, Phase, Secret, Timestamp, Token};

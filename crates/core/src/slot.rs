@@ -219,6 +219,8 @@ impl<F: Clone> Slot<F> {
         let carried = pending.is_some() && flight.as_ref().is_some_and(|flight| flight.claims == pending);
         let wanted = flight.as_ref().map_or(Duration::ZERO, |flight| flight.wanted);
         let landed = match result {
+            // It had been given up as lost, and what has taken its place brought a token that lasts longer.
+            Ok(token) if flight.is_none() && self.outlives(&token, now) => self.keep(now, token),
             Ok(token) => self.install(token, now, carried, wanted),
             Err((error, recorded)) => {
                 // A flight that was given up as lost says nothing about the one that has taken its place.
@@ -270,6 +272,27 @@ impl<F: Clone> Slot<F> {
         }
         let served = Served { token: held.token.clone(), short, reissued: held.reissued, failing: false };
         Landed::Token(served, replaced)
+    }
+
+    /// Whether the token that is held is usable, another one, and expires no earlier than `token`.
+    fn outlives(&self, token: &Token, now: Timestamp) -> bool {
+        self.usable(now, Duration::ZERO).is_some_and(|held| {
+            let (held, new) = (held.token.moments().expires_at, token.moments().expires_at);
+            held.boot_nanos() >= new.boot_nanos()
+        })
+    }
+
+    /// The token that is held, in place of `late`.
+    fn keep(&self, now: Timestamp, late: Token) -> Landed {
+        let late = Served { token: late, short: false, reissued: false, failing: false };
+        Landed::Token(self.usable(now, Duration::ZERO).unwrap_or(late), true)
+    }
+
+    /// The credential was replaced.
+    pub(crate) fn forget_refusal(&mut self) {
+        if self.failure.as_ref().is_some_and(|failure| failure.refused_at.is_some()) {
+            self.failure = None;
+        }
     }
 
     /// A flight was aborted.

@@ -200,3 +200,19 @@ async fn whoever_demands_claims_waits_for_the_mint_that_carries_them() {
     assert_eq!(demanding.await.unwrap().expect("with claims").secret(), "t3");
     assert_eq!(*world.source.0.claims.lock().unwrap(), [None, None, Some("{\"access_token\":{}}".into())]);
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_credential_that_is_replaced_is_noticed_while_keeping_fresh() {
+    let world = World::new(Issuer::Fails(ErrorKind::Denied), 0);
+    world.manager.keep_fresh();
+    for _ in 0..60 {
+        world.clock.advance(Duration::from_secs(60));
+        world.settle().await;
+    }
+    world.source.set(Issuer::Gives(3600.0));
+    world.source.0.revision.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    // The pause was at 15 minutes; the clock is looked at every 30 s.
+    world.clock.advance(Duration::from_secs(31));
+    world.settle().await;
+    assert!(world.manager.cached().is_some());
+}

@@ -40,7 +40,11 @@ fn of_several_witnesses_the_shortest_counts() {
         ),
         ("our clock an hour behind: the server's second", until(1_003_700).date(at(now + 3600.0)), Some(100.0)),
         ("a token not to be read", until(1_000_030).read_jwt(false).expires_in(seconds(60)), Some(60.0)),
-        ("an absolute time", Token::builder("t", ASKED).expires_at(at(1_000_100.6)).default_life(seconds(5)), Some(100.0)),
+        (
+            "an absolute time",
+            Token::builder("t", ASKED).expires_at(at(1_000_100.6)).default_life(seconds(5)),
+            Some(100.0),
+        ),
         ("nothing: the default", Token::builder("t", ASKED).default_life(seconds(300)), Some(300.0)),
         ("nothing and no default: for ever", Token::builder("t", ASKED), None),
         ("a float", Token::builder(jwt("{\"exp\":1000100.85}"), ASKED), Some(100.25)),
