@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Print a token that is good for use now
     ///
     /// stdout is the token and one line end, nothing else. A token with export = "never" is not printed.
-    #[command(after_help = TOKEN_EXAMPLES)]
+    #[command(after_help = TOKEN_EXAMPLES, override_usage = TOKEN_USAGE)]
     Token(TokenArgs),
 
     /// Show what is configured; mints nothing and runs no command
@@ -94,7 +94,7 @@ pub(crate) struct TokenArgs {
     pub(crate) provider: Option<Provider>,
 
     /// The scope to ask for, with --provider
-    #[arg(long, requires = "provider", value_name = "SCOPE")]
+    #[arg(long, requires = "provider", conflicts_with = "name", value_name = "SCOPE")]
     pub(crate) scope: Option<String>,
 
     /// The least life that the token must have left, such as 10m; a shorter one is still printed, with a warning
@@ -241,6 +241,10 @@ Exit codes:
   3  no token now, try later: unreachable, timed out, an answer that makes no sense
   4  refused: by the provider, or by the resource
   5  forbidden by policy: a host the token is not for, a token that may not be printed";
+
+const TOKEN_USAGE: &str = "\
+unexpired token [OPTIONS] NAME
+       unexpired token [OPTIONS] --provider PROVIDER [--scope SCOPE]";
 
 const TOKEN_EXAMPLES: &str = "\
 Examples:

@@ -44,8 +44,16 @@ pub(crate) const GROUPS: &[Group] = &[
                 name: "XDG_CONFIG_HOME",
                 what: "The user's configuration folder on Unix; `$HOME/.config` without it. An absolute path.",
             },
-            Variable { name: "HOME", what: "The user's home, on Unix and macOS." },
+            Variable {
+                name: "HOME",
+                what: "The user's home. Without it, and always for the state folder, the passwd entry says it.",
+            },
             Variable { name: "APPDATA", what: "The user's configuration folder on Windows." },
+            Variable {
+                name: "UNEXPIRED_STORE",
+                what: "The folder for rotated refresh tokens, an absolute path, in place of the state folder under the user's home.",
+            },
+            Variable { name: "LOCALAPPDATA", what: "The state folder on Windows." },
             Variable { name: "NO_COLOR", what: "If set and not empty, nothing is coloured." },
             Variable { name: "TERM", what: "`demo` draws pictures only on a terminal, and not on a `dumb` one." },
             Variable { name: "WT_SESSION", what: "Set by Windows Terminal, on which `demo` can draw." },
@@ -63,9 +71,81 @@ pub(crate) const GROUPS: &[Group] = &[
             Variable { name: "NO_PROXY", what: "Hosts that are reached directly. Also in lower case." },
             Variable {
                 name: "SSL_CERT_FILE",
-                what: "A PEM file of certificate authorities to be trusted in place of the system's.",
+                what: "A PEM file of certificate authorities to be trusted beside the system's; on Linux it is read in the place of the system's bundle.",
             },
             Variable { name: "SSL_CERT_DIR", what: "Folders of such files." },
+        ],
+    },
+    Group {
+        title: "`unexpired token --provider entra`",
+        about: "The names that Microsoft's own libraries use.",
+        variables: &[
+            Variable { name: "AZURE_TENANT_ID", what: "The tenant: an id or a domain. Needed." },
+            Variable { name: "AZURE_CLIENT_ID", what: "The application's id. Needed." },
+            Variable { name: "AZURE_CLIENT_SECRET", what: "Its secret. Needed." },
+            Variable {
+                name: "AZURE_AUTHORITY_HOST",
+                what: "Another authority, such as that of a national cloud: `https://login.microsoftonline.us`.",
+            },
+            Variable {
+                name: "AZURE_FEDERATED_TOKEN_FILE",
+                what: "Not used. If it is set and `AZURE_CLIENT_SECRET` is not, the error says so.",
+            },
+            Variable { name: "AZURE_CLIENT_CERTIFICATE_PATH", what: "Likewise." },
+            Variable { name: "AZURE_USERNAME", what: "Likewise." },
+        ],
+    },
+    Group {
+        title: "`unexpired token --provider google`",
+        about: "",
+        variables: &[
+            Variable {
+                name: "GOOGLE_APPLICATION_CREDENTIALS",
+                what: "The file with a service account's key. Without it: the file that `gcloud` keeps, if that is such a key.",
+            },
+            Variable {
+                name: "CLOUDSDK_CONFIG",
+                what: "The folder of `gcloud`; `~/.config/gcloud` or `%APPDATA%\\gcloud` without it.",
+            },
+        ],
+    },
+    Group {
+        title: "`unexpired token --provider ibm`",
+        about: "Names for the same key must not hold different keys.",
+        variables: &[
+            Variable { name: "IBMCLOUD_API_KEY", what: "The API key." },
+            Variable { name: "IC_API_KEY", what: "The same, by its other name." },
+            Variable { name: "WATSONX_APIKEY", what: "The API key, where neither of those is set." },
+            Variable { name: "WATSONX_API_KEY", what: "The same, by its other name." },
+            Variable { name: "IBMCLOUD_IAM_API_ENDPOINT", what: "Another IAM than `https://iam.cloud.ibm.com`." },
+        ],
+    },
+    Group {
+        title: "`unexpired token --provider oauth`",
+        about: "There is no vendor, so these names are this project's own.",
+        variables: &[
+            Variable { name: "OAUTH_TOKEN_URL", what: "The token endpoint. This or `OAUTH_ISSUER` is needed." },
+            Variable { name: "OAUTH_ISSUER", what: "The issuer, whose discovery document names the token endpoint." },
+            Variable { name: "OAUTH_CLIENT_ID", what: "The client. Needed." },
+            Variable { name: "OAUTH_CLIENT_SECRET", what: "Its secret. Needed." },
+            Variable { name: "OAUTH_SCOPE", what: "The scope, where `--scope` gives none." },
+            Variable { name: "OAUTH_AUDIENCE", what: "The audience, for servers that ask for one." },
+        ],
+    },
+    Group {
+        title: "Commands that print tokens or secrets",
+        about: "They inherit the environment, with what the configuration sets in `env`.",
+        variables: &[
+            Variable {
+                name: "PATH",
+                what: "Where a program without a path is looked up: in its absolute entries only.",
+            },
+            Variable {
+                name: "UNEXPIRED_CLAIMS",
+                what: "Set for them: the claims that a resource demands, if it does.",
+            },
+            Variable { name: "CLOUDSDK_CORE_DISABLE_PROMPTS", what: "Set to 1 for them, unless it is set." },
+            Variable { name: "AZURE_CORE_NO_COLOR", what: "Set to true for them, unless it is set." },
         ],
     },
 ];

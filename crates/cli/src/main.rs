@@ -19,14 +19,31 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let args = match args::Args::try_parse() {
         Ok(args) => args,
-        // Help and version go to stdout, usage errors to stderr; a reader that went away is no error.
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
-        }
+        Err(error) => return usage(&error),
     };
     match commands::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Help and version go to stdout, and a reader that went away is no error. A usage error is a failure like any other: one line, and a hint.
+fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        let _ = error.print();
+        return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
+    }
+    let text = error.render().to_string();
+    let mut paragraphs = text.split("\n\n");
+    let line = paragraphs.next().unwrap_or_default();
+    let line: Vec<&str> = line.trim_start_matches("error:").lines().map(str::trim).collect();
+    let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
+    let hint = tip
+        .map_or_else(|| "see how it is used: unexpired --help, or unexpired COMMAND --help".to_owned(), str::to_owned);
+    let tidy = |text: &str| unexpired::text::one_line(text, 300);
+    failure::Failure::new(failure::USAGE, tidy(line.join(" ").trim())).hint(tidy(&hint)).report()
 }

@@ -124,7 +124,7 @@ fn root() -> PathBuf {
 }
 
 /// How the variables begin that anything in this project could read.
-const PREFIXES: [&str; 20] = [
+const PREFIXES: [&str; 23] = [
     "UNEXPIRED_",
     "XDG_",
     "HOME",
@@ -141,6 +141,9 @@ const PREFIXES: [&str; 20] = [
     "SSL_",
     "HTTPS_",
     "HTTP_",
+    "PATH",
+    "WATSONX_",
+    "IC_",
     "ALL_",
     "NO_PROXY",
     "GCLOUD_",

@@ -1,18 +1,17 @@
 //! Each behaviour of the command is a file in `cmd/`: arguments, stdout, stderr, status.
 //!
 //! Before they run, `{idp}` in them becomes the address of an identity provider on loopback, `{configs}` the folder of the configurations.
-//! `TRYCMD=dump cargo test -p unexpired-cli --test cmd` writes what the command really says to `dump/`.
+//! `TRYCMD=overwrite cargo test -p unexpired-cli --test cmd` writes what the command really says into them.
 
 mod support;
 
 use std::path::Path;
 use support::Home;
-use unexpired_testkit::IdentityProvider;
+use unexpired_testkit::{IdentityProvider, ResourceServer};
 
 #[test]
 fn every_behaviour() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let provider = runtime.block_on(IdentityProvider::start()).unwrap();
+    let provider = IdentityProvider::blocking_start().unwrap();
     let home = Home::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd");
     let configs = home.path().join("configs");
@@ -32,6 +31,8 @@ fn every_behaviour() {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(configs.join("open.toml"), std::fs::Permissions::from_mode(0o666)).unwrap();
     }
+    // A resource that wants another audience.
+    let _strict = ResourceServer::builder(&provider, "strict").audience("https://another.example.com").start().unwrap();
     let cases = trycmd::TestCases::new();
     cases
         .register_bin("unexpired", Path::new(env!("CARGO_BIN_EXE_unexpired")))
@@ -39,6 +40,16 @@ fn every_behaviour() {
         .case(home.path().join("cases/*.toml").to_str().unwrap());
     #[cfg(not(unix))]
     cases.skip("**/config_open.toml");
-    cases.run();
-    drop(provider);
+    // What does not match is written by the time this is dropped, and the drop is what fails.
+    let outcome = std::panic::catch_unwind(|| cases.run());
+    if std::env::var("TRYCMD").is_ok_and(|mode| mode == "overwrite") {
+        for entry in std::fs::read_dir(home.path().join("cases")).unwrap().flatten() {
+            let text = std::fs::read_to_string(entry.path()).unwrap();
+            let text = text.replace(provider.url(), "{idp}").replace(&configs.display().to_string(), "{configs}");
+            std::fs::write(folder.join(entry.file_name()), text).unwrap();
+        }
+    }
+    if let Err(failed) = outcome {
+        std::panic::resume_unwind(failed);
+    }
 }

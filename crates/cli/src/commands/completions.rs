@@ -30,9 +30,17 @@ pub(crate) fn man(path: &[String]) -> Result<(), Failure> {
     let mut page = String::from_utf8_lossy(&page).into_owned();
     if path.is_empty() {
         page.push_str(".SH ENVIRONMENT\n");
-        for variable in GROUPS.iter().flat_map(|group| group.variables) {
-            let _ = write!(page, ".TP\n\\fB{}\\fR\n{}\n", variable.name, variable.what.replace('`', ""));
+        for group in GROUPS {
+            let _ = write!(page, ".SS \"{}\"\n{}\n", plain(group.title), plain(group.about));
+            for variable in group.variables {
+                let _ = write!(page, ".TP\n\\fB{}\\fR\n{}\n", variable.name, plain(variable.what));
+            }
         }
     }
     out::answer(&page)
+}
+
+/// Without the marks of Markdown and with roff's own escape for a backslash.
+fn plain(text: &str) -> String {
+    text.replace('`', "").replace('\\', "\\e")
 }

@@ -60,7 +60,10 @@ async fn ask(client: &Client, endpoint: &Endpoint, token: &Token) -> Result<Resp
 fn judge(name: &str, endpoint: &Endpoint, token: &Token, response: &Response) -> Result<(), Failure> {
     let host = one_line(endpoint.host(), 80);
     let status = response.status();
-    let other = || format!("name a page that needs the token: unexpired probe {name} --url https://{host}/PATH");
+    let other = || {
+        let page = one_line(endpoint.with_path("/PATH").as_str(), 120);
+        format!("name a page that needs the token: unexpired probe {name} --url {page}")
+    };
     match status {
         200..=299 => out::answer(&format!(
             "accepted: {host} answers {status} to token {} of {}\n",

@@ -41,10 +41,7 @@ fn paragraph(name: &str, token: &TokenConfig) -> String {
         add("scope", scope);
     }
     let hosts: Vec<String> = token.hosts().iter().map(ToString::to_string).collect();
-    add(
-        "hosts",
-        if hosts.is_empty() { "none: it may not be sent anywhere by `probe`".to_owned() } else { hosts.join(", ") },
-    );
+    add("hosts", if hosts.is_empty() { "none: `probe` sends it nowhere".to_owned() } else { hosts.join(", ") });
     if token.export() == Export::Never {
         add("export", "never: it is not printed".to_owned());
     }

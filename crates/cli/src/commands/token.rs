@@ -61,9 +61,6 @@ fn explain(error: &unexpired::Error, own: &TokenArgs) -> Failure {
         (ErrorKind::TimedOut, Some(name)) if own.timeout.is_some() => {
             failure.hint(format!("allow more time: unexpired token {name} --timeout 20s"))
         }
-        (ErrorKind::Misconfigured | ErrorKind::NotConfigured, Some(_)) => {
-            failure.hint("see what is configured: unexpired config check")
-        }
         _ => failure,
     }
 }
