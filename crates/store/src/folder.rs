@@ -17,7 +17,10 @@ impl Folder {
                 "the folder {place} of the store must be an absolute path; a working folder must not choose it"
             )));
         }
-        sys::create_folder(&path).map_err(|error| failed("create", &path, &error))?;
+        sys::create_folder(&path).map_err(|error| {
+            let failed = failed("create", &path, &error);
+            StoreError::new(format!("{failed}; set UNEXPIRED_STORE to a folder that can be written"))
+        })?;
         let folder = Self(path);
         folder.check()?;
         Ok(folder)

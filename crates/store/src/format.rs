@@ -6,29 +6,52 @@ use unexpired_core::{Record, RefreshTokenRecord, Secret, StoreError};
 use zeroize::Zeroizing;
 
 /// Version 1. Fields may be added; another meaning needs another version.
-#[derive(Serialize, Deserialize)]
-struct V1<'a> {
+#[derive(Serialize)]
+struct Written<'a> {
     v: u32,
-    #[serde(flatten, borrow)]
-    record: Kind<'a>,
+    kind: &'a str,
+    token: &'a str,
+    seed: &'a str,
+    unanswered: u32,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Kind<'a> {
-    RefreshToken {
-        #[serde(borrow)]
-        token: std::borrow::Cow<'a, str>,
-        #[serde(borrow)]
-        seed: std::borrow::Cow<'a, str>,
-        #[serde(default)]
-        unanswered: u32,
-    },
-}
-
+/// What every version has.
 #[derive(Deserialize)]
 struct Version {
     v: u32,
+    #[serde(default)]
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    token: Text,
+    seed: String,
+    #[serde(default)]
+    unanswered: u32,
+}
+
+/// A text that is overwritten when it is dropped. Read in one piece: serde's buffers for tagged and flattened forms keep copies.
+struct Text(Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl serde::de::Visitor<'_> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Text, E> {
+        Ok(Text(Zeroizing::new(text.to_owned())))
+    }
 }
 
 pub(crate) fn write(record: &Record) -> Result<Zeroizing<Vec<u8>>, StoreError> {
@@ -37,11 +60,10 @@ pub(crate) fn write(record: &Record) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     };
     let token = record.token.expose();
     // Every character may become six: room for all, so that no copy is left behind by growing.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(token.len() * 6 + record.seed.len() * 6 + 128));
-    let kind =
-        Kind::RefreshToken { token: token.into(), seed: record.seed.as_str().into(), unanswered: record.unanswered };
-    serde_json::to_writer(&mut *bytes, &V1 { v: VERSION, record: kind })
-        .map_err(|_| StoreError::new("a record cannot be written"))?;
+    let room = token.len().saturating_add(record.seed.len()).saturating_mul(6).saturating_add(128);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    let form = Written { v: VERSION, kind: KIND, token, seed: &record.seed, unanswered: record.unanswered };
+    serde_json::to_writer(&mut *bytes, &form).map_err(|_| StoreError::new("a record cannot be written"))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
@@ -58,18 +80,26 @@ pub(crate) fn parse(bytes: &[u8], place: &Path) -> Result<Record, StoreError> {
             version.v
         )));
     }
-    let V1 { record: Kind::RefreshToken { token, seed, unanswered }, .. } =
-        serde_json::from_slice(bytes).map_err(|_| {
-            StoreError::new(format!(
-                "{place} is damaged: fields are missing; move it away, and sign in again if need be"
-            ))
-        })?;
-    let mut record = RefreshTokenRecord::new(Secret::new(token), seed);
-    record.unanswered = unanswered;
+    if version.kind != KIND {
+        return Err(StoreError::new(format!(
+            "{place} holds a kind of record that this version does not know; use the version that wrote it"
+        )));
+    }
+    let read: Read = serde_json::from_slice(bytes).map_err(|_| {
+        StoreError::new(format!("{place} is damaged: fields are missing; move it away, and sign in again if need be"))
+    })?;
+    let mut record = RefreshTokenRecord::new(Secret::from(read.token.0), read.seed);
+    record.unanswered = read.unanswered;
     Ok(Record::RefreshToken(record))
 }
 
+/// Whether `bytes` was written to its end, by whatever version.
+pub(crate) fn is_whole(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<Version>(bytes).is_ok()
+}
+
 const VERSION: u32 = 1;
+const KIND: &str = "refresh_token";
 
 #[cfg(test)]
 mod tests {
@@ -98,7 +128,7 @@ mod tests {
             (b"{\"v\":1,\"kind\":\"refresh_token\",\"token\":\"canary\"}", "fields are missing"),
             (b"{\"v\":1,\"kind\":\"refresh_token\",\"token\":\"canary\",\"seed\":\"s\"", "damaged"),
             (b"{\"v\":2,\"canary\":1}", "format 2"),
-            (b"{\"v\":1,\"kind\":\"canary\"}", "fields are missing"),
+            (b"{\"v\":1,\"kind\":\"canary\"}", "does not know"),
         ];
         for (bytes, expected) in rows {
             let error = parse(bytes, Path::new("/state/abc.json")).unwrap_err().to_string();
@@ -111,5 +141,18 @@ mod tests {
     fn fields_of_later_versions_are_ignored() {
         let bytes = b"{\"v\":1,\"kind\":\"refresh_token\",\"token\":\"t\",\"seed\":\"s\",\"later\":[1]}";
         assert!(parse(bytes, Path::new("f")).is_ok());
+    }
+
+    #[test]
+    fn no_part_of_a_record_is_a_record() {
+        let whole = write(&Record::RefreshToken(RefreshTokenRecord::new(Secret::new("rt-1"), "seed"))).unwrap();
+        // The line break at the end is not needed.
+        for end in 0..whole.len() - 1 {
+            assert!(parse(&whole[..end], Path::new("f")).is_err(), "{end}");
+            // A hole of zeros, as file systems leave them.
+            let mut holed = whole.to_vec();
+            holed[end..].fill(0);
+            assert!(parse(&holed, Path::new("f")).is_err(), "{end}");
+        }
     }
 }

@@ -80,10 +80,10 @@ mod os {
         File::open(path)?.sync_all()
     }
 
-    /// The home of the passwd entry, without asking the environment; `HOME` where the file does not list us.
+    /// The home of the passwd entry, without asking the environment; where the file does not list us `HOME`, or else the system's look-up.
     pub(crate) fn home() -> Option<PathBuf> {
         let listed = fs::read("/etc/passwd").ok().and_then(|passwd| home_in(&passwd, user()));
-        listed.or_else(|| std::env::var_os("HOME").map(PathBuf::from)).filter(|home| home.is_absolute())
+        listed.or_else(std::env::home_dir).filter(|home| home.is_absolute())
     }
 
     /// `name:password:uid:gid:comment:home:shell`, a line a user.
@@ -95,6 +95,11 @@ mod os {
             let home = fields.nth(2)?;
             (ours && home.starts_with(b"/")).then(|| PathBuf::from(OsStr::from_bytes(home)))
         })
+    }
+
+    /// Whether a file was not opened because it is a symbolic link.
+    pub(crate) fn is_link(error: &io::Error) -> bool {
+        error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
     }
 
     fn user() -> u32 {
@@ -167,6 +172,10 @@ mod os {
     /// Folders cannot be synced here; the renaming is in the file system's journal.
     pub(crate) fn sync_folder(_: &Path) -> io::Result<()> {
         Ok(())
+    }
+
+    pub(crate) fn is_link(_: &io::Error) -> bool {
+        false
     }
 
     pub(crate) fn home() -> Option<PathBuf> {
