@@ -2,7 +2,7 @@
 
 use super::section::Section;
 use super::{ConfigError, token_file::TokenFile};
-use crate::{Chain, ErrorKind, MemoryStore, MintError, SecretSource, TokenSource, TokenStore};
+use crate::{Chain, ErrorKind, MemoryStore, MintError, SecretSource, StoreError, TokenSource, TokenStore};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use unexpired_http::{Client, Roots};
@@ -223,15 +223,17 @@ fn open_beside(path: &Path) -> Result<Arc<dyn TokenStore>, MintError> {
 
 /// For `refresh_token`: the state folder.
 fn open_default() -> Result<Arc<dyn TokenStore>, MintError> {
-    Err(no_store())
+    let folder = unexpired_store::default_dir().into_iter().next().ok_or_else(|| {
+        MintError::new(ErrorKind::Misconfigured, "there is no folder to keep refresh tokens in")
+            .remedy("set UNEXPIRED_STORE to the absolute path of a folder of yours")
+    })?;
+    open(&folder)
 }
 
-fn open(_folder: &Path) -> Result<Arc<dyn TokenStore>, MintError> {
-    Err(no_store())
+fn open(folder: &Path) -> Result<Arc<dyn TokenStore>, MintError> {
+    Ok(Arc::new(unexpired_store::FileStore::open(folder).map_err(|error| unusable(&error))?))
 }
 
-// A store in memory would lose the sign-in of a rotating server when the process ends.
-fn no_store() -> MintError {
-    MintError::new(ErrorKind::Misconfigured, "refresh tokens cannot be kept on disk in this version yet")
-        .remedy("use grant client_credentials, or the library's RefreshToken with a store of your own")
+fn unusable(error: &StoreError) -> MintError {
+    MintError::new(ErrorKind::Misconfigured, error.to_string())
 }

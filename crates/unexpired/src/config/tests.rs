@@ -270,3 +270,278 @@ fn errors_name_file_line_key_and_remedy() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn every_problem_is_told_in_the_order_of_the_lines() {
+    let text = "[token.b]\nprovider = 'ibm'\napi_key = 'x'\nhost = []\n[token.a]\nprovider = 'oauth'\n";
+    let lines: Vec<_> =
+        Config::problems(text, "c.toml").iter().map(|error| (error.line(), error.key().to_owned())).collect();
+    let expected = [
+        (3, "token.b.api_key"),
+        (4, "token.b.host"),
+        (5, "token.a.client_id"),
+        (5, "token.a.issuer"),
+        (5, "token.a.client_secret"),
+    ];
+    assert_eq!(lines, expected.map(|(line, key)| (Some(line), key.to_owned())));
+    assert!(Config::problems(PREFIX, "c.toml").is_empty());
+}
+
+#[test]
+fn what_is_no_toml_is_refused_without_showing_the_line() {
+    for (text, line) in [
+        ("\n[token.t]\nclient_secret = hunter2", 3),
+        ("a = \"hunter2", 1),
+        ("[token.t\nx = 'hunter2'", 1),
+        ("hunter2", 1),
+        ("[token.t]\nprovider = 'ibm'\nprovider = 'hunter2'", 3),
+        ("x = '''hunter2\n\n", 3),
+        ("[token.t]\n\nhunter2 = = 1", 3),
+        ("\u{feff}[token.t]\nx = \u{0}hunter2", 2),
+    ] {
+        let error = Config::parse(text, "c.toml").unwrap_err();
+        assert_eq!(error.line(), Some(line), "{error}");
+        assert!(!format!("{error} {error:?}").contains("unter2"), "{error}");
+    }
+}
+
+/// Each of the places where somebody may paste a secret.
+#[test]
+fn no_error_and_no_debug_shows_a_value() {
+    const CANARY: &str = "hunter2-canary";
+    let mut told = 0;
+    for key in keys::TOKEN {
+        for provider in keys::PROVIDER_NAMES {
+            for value in [
+                "'CANARY'",
+                "['CANARY', 1]",
+                "{ value = 'CANARY' }",
+                "{ file = 'CANARY' }",
+                "{ env = 'CANARY' }",
+                "{ x = ['CANARY'] }",
+                "1985-10-26",
+                "{ command = 'CANARY' }",
+            ] {
+                let mut text = format!("[token.t]\n{} = {}\n", key.name, value.replace("CANARY", CANARY));
+                if key.name != "provider" {
+                    text.push_str(&format!("provider = '{provider}'\n"));
+                }
+                for error in Config::problems(&text, "c.toml") {
+                    told += 1;
+                    let shown = format!("{error} {error:?} {:?}", crate::MintError::from(error.clone()));
+                    assert!(!shown.contains(CANARY), "{text}\n{shown}");
+                }
+            }
+        }
+    }
+    assert!(told > 1000, "{told}");
+    let config = Config::parse(
+        &GOOD.replace("print-token", CANARY).replace("/run/secrets/corp", "/run/secrets/other"),
+        "c.toml",
+    )
+    .unwrap();
+    assert!(!format!("{config:?}").contains(CANARY));
+}
+
+/// Every provider with every key it knows.
+const GOOD: &str = r#"
+[token.corp]
+provider      = "entra"
+cloud         = "us-government"
+authority     = "https://login.microsoftonline.us"
+tenant        = "contoso.onmicrosoft.us"
+client_id     = "aaaaaaaa-0000-4000-8000-000000000001"
+client_secret = { file = "/run/secrets/corp" }
+scope         = "https://cognitiveservices.azure.us/.default"
+hosts         = ["*.openai.azure.us", "127.0.0.1"]
+export        = "never"
+min_ttl       = "10m"
+ca_file       = "/etc/corp/ca.pem"
+roots         = "bundled"
+fallback_on   = ["denied"]
+
+[token.corp.fallback]
+provider = "command"
+command  = ["print-token", "--json"]
+timeout  = "30s"
+ttl      = "1h"
+env      = { A = "b" }
+cwd      = "/tmp"
+
+[token.corp.fallback.fallback]
+provider = "command"
+shell    = '''
+print-token \
+  --again'''
+
+[token.ci]
+provider    = "google"
+credentials = "/run/secrets/ci-bot.json"
+scope       = ["https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/drive"]
+subject     = "robot@example.com"
+token_url   = "https://oauth2.googleapis.com/token"
+
+[token.ci-audience]
+provider    = "google"
+credentials = { command = ["pass", "show", "ci"] }
+audience    = "https://pubsub.googleapis.com/"
+self_signed = true
+
+[token.ibm]
+provider = "ibm"
+api_key  = { env = "CORP_IBM_KEY" }
+endpoint = "http://127.0.0.1:8080"
+scope    = "ibm"
+
+[token.any]
+provider      = "oauth"
+issuer        = "https://login.example.com"
+grant         = "client_credentials"
+client_id     = "c"
+client_secret = { env = "S" }
+client_auth   = "client_secret_post"
+scope         = "read write"
+audience      = "https://api.example.com/"
+resource      = ["https://a.example.com", "https://b.example.com"]
+params        = { organization = "org_1" }
+
+[token.refreshed]
+provider      = "oauth"
+token_url     = "https://login.example.com/token"
+grant         = "refresh_token"
+client_id     = "c"
+refresh_token = { file = "/run/secrets/rt" }
+
+[token.kept]
+provider           = "oauth"
+token_url          = "https://login.example.com/token"
+grant              = "refresh_token"
+client_id          = "c"
+client_auth        = "none"
+refresh_token_file = "/var/lib/corp/rt"
+
+[route.gov]
+token    = "corp"
+upstream = "https://contoso.openai.azure.us/openai/v1"
+"#;
+
+#[test]
+fn every_provider_with_every_key() {
+    let config = Config::parse(GOOD, "c.toml").unwrap();
+    assert_eq!(config.names().collect::<Vec<_>>(), ["corp", "ci", "ci-audience", "ibm", "any", "refreshed", "kept"]);
+    for key in keys::TOKEN {
+        let written = GOOD.lines().any(|line| line.starts_with(&format!("{} ", key.name))) || key.name == "fallback";
+        assert!(written, "{} is in no example", key.name);
+    }
+    let corp = config.token("corp").unwrap();
+    assert_eq!((corp.provider(), corp.line(), corp.export()), ("entra", 2, Export::Never));
+    assert_eq!(corp.fallbacks(), ["command", "command"]);
+    assert_eq!(corp.min_ttl(), Some(Duration::from_secs(600)));
+    assert!(hosts_allow(corp.hosts(), "contoso.openai.azure.us") && !hosts_allow(corp.hosts(), "example.com"));
+    assert_eq!(config.token("ci").unwrap().scope().unwrap().split(' ').count(), 2);
+    assert_eq!(config.token("any").unwrap().audience(), Some("https://api.example.com/"));
+    let route = config.routes().next().unwrap();
+    let upstream = "https://contoso.openai.azure.us/openai/v1";
+    assert_eq!((route.name(), route.token(), route.upstream()), ("gov", "corp", upstream));
+    for (name, source) in [("corp", "entra|command|command"), ("ci", "google"), ("ibm", "ibm"), ("any", "oauth")] {
+        let source_name = config.source(name).unwrap().name().to_owned();
+        assert!(source_name.starts_with(source.split('|').next().unwrap()), "{source_name}");
+    }
+    let error = config.manager("crop").err().unwrap();
+    assert_eq!(error.to_string(), "c.toml: there is no token of this name; did you mean `corp`?");
+    assert_eq!(error.kind(), ErrorKind::NotConfigured);
+}
+
+#[test]
+fn the_schema_accepts_the_examples_and_knows_every_key() {
+    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+    for (table, keys) in [("token", keys::TOKEN), ("route", keys::ROUTE)] {
+        let properties = schema["$defs"][table]["properties"].as_object().unwrap();
+        assert_eq!(properties.len(), keys.len());
+        for key in keys {
+            assert!(properties[key.name]["description"].as_str().is_some_and(|text| !text.is_empty()), "{}", key.name);
+        }
+    }
+    assert!(schema["$defs"]["fallback"]["properties"].get("hosts").is_none());
+    assert_eq!(schema["$defs"]["token"]["allOf"].as_array().unwrap().len(), keys::PROVIDERS.len());
+    // The names in both lists of providers are the same.
+    assert_eq!(keys::PROVIDERS.map(|(name, _)| name), keys::PROVIDER_NAMES);
+}
+
+/// `UNEXPIRED_BLESS=1 cargo test -p unexpired --features config` writes the page.
+#[test]
+fn the_reference_page_is_the_generated_one() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    for (name, text) in [("config.md", reference()), ("config.schema.json", format!("{}\n", schema()))] {
+        let path = docs.join(name);
+        if std::env::var_os("UNEXPIRED_BLESS").is_some() {
+            std::fs::create_dir_all(&docs).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), text, "{name}");
+    }
+}
+
+#[test]
+fn where_the_configuration_is() {
+    let by = |set: &[(&str, &str)]| {
+        default_path_by(&|name| set.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    };
+    assert_eq!(by(&[("UNEXPIRED_CONFIG", "/x/y.toml"), ("XDG_CONFIG_HOME", "/xdg")]), Some("/x/y.toml".into()));
+    assert_eq!(by(&[("XDG_CONFIG_HOME", "/xdg"), ("HOME", "/h")]), Some("/xdg/unexpired/config.toml".into()));
+    if cfg!(target_os = "linux") {
+        assert_eq!(
+            by(&[("XDG_CONFIG_HOME", "relative"), ("HOME", "/h")]),
+            Some("/h/.config/unexpired/config.toml".into())
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_can_write_is_refused() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let (path, link, secret) = (folder.path().join("c.toml"), folder.path().join("link"), folder.path().join("key"));
+    std::fs::write(&secret, "k").unwrap();
+    std::fs::write(&path, format!("[token.t]\nprovider = 'ibm'\napi_key = {{ file = '{}' }}", secret.display()))
+        .unwrap();
+    symlink(&path, &link).unwrap();
+    let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    for path in [&path, &link] {
+        set(path, 0o600);
+        assert!(Config::load(path).is_ok());
+        set(path, 0o602);
+        assert!(Config::load(path).unwrap_err().to_string().contains("everybody; run chmod go-w"));
+    }
+    set(&path, 0o644);
+    set(&secret, 0o644);
+    let config = Config::load(&path).unwrap();
+    assert!(config.warnings()[0].contains("c.toml:3: token.t.api_key: everybody can read"), "{:?}", config.warnings());
+    set(&secret, 0o600);
+    assert!(config.warnings().is_empty());
+
+    std::fs::write(&path, b"\n\xff").unwrap();
+    assert!(Config::load(&path).unwrap_err().to_string().contains("c.toml:2: is not UTF-8"));
+    assert!(Config::load(folder.path()).unwrap_err().to_string().contains("no regular file"));
+    let absent = Config::load(&folder.path().join("absent")).unwrap_err();
+    assert_eq!(absent.kind(), ErrorKind::NotConfigured);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "\\PC{0,200}") {
+        let _ = Config::problems(&text, "c.toml");
+    }
+
+    #[test]
+    fn no_damage_to_a_good_file_makes_it_panic(at in 0..GOOD.len(), with in "[\\]\\[{}='\"\\\\\n.,a1\u{0}é-]{0,4}", cut in 0..40_usize) {
+        let end = at.saturating_add(cut).min(GOOD.len());
+        if let (Some(head), Some(tail)) = (GOOD.get(..at), GOOD.get(end..)) {
+            for error in Config::problems(&format!("{head}{with}{tail}"), "c.toml") {
+                proptest::prop_assert!(error.to_string().chars().count() <= 300);
+                proptest::prop_assert!(!error.to_string().contains('\n'));
+            }
+        }
+    }
+}
