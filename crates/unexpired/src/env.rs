@@ -56,8 +56,7 @@ pub fn source_from(
         "ibm" => ibm(scope, &variables),
         #[cfg(feature = "oauth")]
         "oauth" => oauth(scope, &variables),
-        #[cfg(not(all(feature = "entra", feature = "google", feature = "ibm", feature = "oauth")))]
-        "entra" | "google" | "ibm" | "oauth" => {
+        _ if ["entra", "google", "ibm", "oauth"].contains(&provider) => {
             let message = format!("the provider {provider} was not compiled in");
             Err(MintError::new(ErrorKind::Misconfigured, message)
                 .remedy(format!("build with the feature `{provider}`")))
@@ -272,7 +271,8 @@ mod tests {
     fn what_is_missing_is_named_and_no_value_is_shown() {
         use ErrorKind::{Misconfigured, NotConfigured};
         let key = ("AZURE_CLIENT_SECRET", "hunter2");
-        let rows: [(&str, Option<&str>, &[(&str, &str)], ErrorKind, &[&str]); 12] = [
+        type Row<'a> = (&'a str, Option<&'a str>, &'a [(&'a str, &'a str)], ErrorKind, &'a [&'a str]);
+        let rows: [Row<'_>; 12] = [
             ("entra", SCOPE, &[], NotConfigured, &["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"]),
             ("entra", SCOPE, &[key], NotConfigured, &["AZURE_TENANT_ID, AZURE_CLIENT_ID are not set"]),
             (

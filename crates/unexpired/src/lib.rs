@@ -81,6 +81,7 @@ mod sys;
 
 #[cfg(feature = "config")]
 pub mod config;
+#[cfg(any(feature = "entra", feature = "google", feature = "ibm", feature = "oauth"))]
 pub mod env;
 
 pub use secret_ref::SecretRef;

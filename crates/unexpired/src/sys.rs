@@ -1,6 +1,9 @@
 //! All that is particular to one operating system in this crate: who may change a file, and where configurations lie.
 
-use std::fs::{File, Metadata};
+#[cfg(feature = "config")]
+use std::fs::File;
+use std::fs::Metadata;
+#[cfg(any(feature = "config", feature = "google"))]
 use std::path::PathBuf;
 
 /// Who could have written a file that decides where secrets go and which commands run.

@@ -17,7 +17,7 @@
 //!
 //! - **All keys** with their defaults are in [`reference()`], and for editors in [`schema()`]. What is not known is refused, with the line and
 //!   with what to write instead.
-//! - **Secrets do not stand in the file.** They are named by reference ([`SecretRef`](crate::SecretRef)) and read when a token is minted. Errors
+//! - **Secrets do not stand in the file.** They are named by reference ([`SecretRef`]) and read when a token is minted. Errors
 //!   show no value of the file.
 //! - **Whoever can write the file decides** where secrets go and which commands run. So [`Config::load`] refuses a file that the world, or a
 //!   group other than the owner's private one, can write, and one that belongs to anybody but this user or root. (Not looked at: the folders

@@ -132,6 +132,8 @@ impl Section {
     }
 }
 
+/// Tables with their names.
+type Named = Vec<(String, Section)>;
 type Table<'i> = DeTable<'i>;
 type Name<'i> = Spanned<DeString<'i>>;
 type Item<'i> = Spanned<DeValue<'i>>;
@@ -166,7 +168,7 @@ impl Reader {
     }
 
     /// The tables `[token.…]` and `[route.…]`.
-    pub(super) fn document(&mut self, root: &Table<'_>) -> (Vec<(String, Section)>, Vec<(String, Section)>) {
+    pub(super) fn document(&mut self, root: &Table<'_>) -> (Named, Named) {
         let (mut tokens, mut routes) = (Vec::new(), Vec::new());
         for (name, item) in root {
             let key: &str = name.get_ref();
@@ -188,7 +190,7 @@ impl Reader {
         &mut self,
         name: &Name<'_>,
         item: &Item<'_>,
-        into: &mut Vec<(String, Section)>,
+        into: &mut Named,
         read: impl Fn(&mut Self, &Table<'_>, u32, String) -> Section,
     ) {
         let family: &str = name.get_ref();
