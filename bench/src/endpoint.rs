@@ -25,6 +25,8 @@ struct State {
     status: AtomicU16,
     lifetime: AtomicU64,
     requests: AtomicU64,
+    /// Of tokens, so that no two are the same.
+    serial: AtomicU64,
     /// Microseconds after `epoch` of the first request since the last `mark`, plus one; 0 before it.
     first: AtomicU64,
 }
@@ -38,6 +40,7 @@ impl Endpoint {
             status: AtomicU16::new(200),
             lifetime: AtomicU64::new(3600),
             requests: AtomicU64::new(0),
+            serial: AtomicU64::new(0),
             first: AtomicU64::new(0),
         });
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -103,7 +106,8 @@ impl Endpoint {
 
 /// One body that every client under test can read: each takes the fields it knows.
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let number = state.requests.fetch_add(1, Ordering::SeqCst);
+    state.requests.fetch_add(1, Ordering::SeqCst);
+    let number = state.serial.fetch_add(1, Ordering::SeqCst);
     let now = state.epoch.elapsed().as_micros() as u64 + 1;
     let _ = state.first.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
     let latency = Duration::from_micros(state.latency_micros.load(Ordering::SeqCst));
