@@ -2,7 +2,6 @@
 //! is made from it, and a test looks through the sources for variables that are missing.
 
 use std::env;
-use std::ffi::OsString;
 
 /// A variable and what it does.
 pub(crate) struct Variable {
@@ -24,7 +23,7 @@ pub(crate) fn no_color() -> bool {
 
 /// Whether the terminal understands cursor movements.
 pub(crate) fn term_is_capable() -> bool {
-    let term = env::var_os("TERM").unwrap_or_else(OsString::new);
+    let term = env::var_os("TERM").unwrap_or_default();
     // On Windows only the newer terminals do; they say who they are.
     (!term.is_empty() && term != "dumb") || is_set("WT_SESSION")
 }

@@ -4,8 +4,10 @@ use crate::args::Args;
 use crate::failure::{Failure, USAGE};
 use crate::out;
 use std::path::{Path, PathBuf};
-use unexpired::Event;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 use unexpired::config::{self, Config, TokenConfig};
+use unexpired::{Answer, Error, ErrorKind, Event, TokenManager, TokenManagerBuilder};
 
 /// A loaded configuration and where it came from.
 pub(crate) struct Project {
@@ -48,7 +50,35 @@ pub(crate) fn path(args: &Args) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Says on stderr what happens to a token, for `--verbose`.
+/// Tells on stderr what happens to a token, if `--verbose` asks for it.
+pub(crate) struct Narrator(Option<Receiver<()>>);
+
+impl Narrator {
+    /// The manager, and who tells what happens to it.
+    pub(crate) fn watch(args: &Args, builder: TokenManagerBuilder) -> (TokenManager, Self) {
+        if !args.verbose {
+            return (builder.build(), Self(None));
+        }
+        let (told, tells) = std::sync::mpsc::channel();
+        let builder = builder.on_event(move |event| {
+            narrate(event);
+            // Nobody listens once the command has what it came for.
+            let _ = told.send(());
+        });
+        (builder.build(), Self(Some(tells)))
+    }
+
+    /// Callers are answered first and observers told a moment later, by another thread: the command must not end in between.
+    pub(crate) fn finish(self, outcome: Result<Answer, Error>) -> Result<Answer, Error> {
+        let flight_ended = outcome.as_ref().err().is_none_or(|error| error.kind() != ErrorKind::TimedOut);
+        if let Some(tells) = self.0.filter(|_| flight_ended) {
+            let _ = tells.recv_timeout(LONGEST_MOMENT);
+        }
+        outcome
+    }
+}
+
+/// Says an event on stderr.
 pub(crate) fn narrate(event: &Event) {
     let line = match event {
         Event::Minted(change) | Event::Refreshed(change) => {
@@ -79,3 +109,4 @@ fn unreadable(path: &Path, error: &config::ConfigError) -> Failure {
 
 const NAMES_SHOWN: usize = 8;
 const LONGEST_LINE: usize = 400;
+const LONGEST_MOMENT: Duration = Duration::from_millis(500);

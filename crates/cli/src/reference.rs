@@ -99,7 +99,7 @@ fn variables(folder: &Path, read: &mut Vec<(String, PathBuf)>) {
         let path = entry.path();
         if path.is_dir() {
             variables(&path, read);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
             let text = std::fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             for literal in code.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(literals) {

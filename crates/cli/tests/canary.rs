@@ -1,5 +1,7 @@
 //! No secret is ever shown: not in an error, not by `--verbose`, whatever the provider, the command or the file does.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test a panic is the report")]
+
 mod support;
 
 use std::sync::Arc;
@@ -84,10 +86,10 @@ fn no_secret_is_shown_whatever_goes_wrong() {
         seen.check(&home, args, false);
     }
     let refusing = format!("http://127.0.0.1:{port}/refuse");
-    // Many short processes: a few at a time.
+    // Most of the time they wait between attempts.
     std::thread::scope(|scope| {
         let parts: Vec<_> = names
-            .chunks(names.len().div_ceil(4))
+            .chunks(names.len().div_ceil(24))
             .map(|part| {
                 let (home, refusing) = (&home, refusing.as_str());
                 scope.spawn(move || {
@@ -215,7 +217,9 @@ impl Seen {
         } else {
             self.failures += 1;
             let errors: Vec<&str> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-            assert_eq!(errors.len(), 1, "{args:?}: {stderr}");
+            // `config check` tells all that is wrong, everything else the first.
+            let several = args.contains(&"check");
+            assert!(errors.len() == 1 || several && !errors.is_empty(), "{args:?}: {stderr}");
             assert!(errors[0].chars().count() <= 330, "{args:?}: {stderr}");
             assert!(stdout.is_empty(), "{args:?}: {stdout}");
         }

@@ -3,6 +3,8 @@
 //! Before they run, `{idp}` in them becomes the address of an identity provider on loopback, `{configs}` the folder of the configurations.
 //! `TRYCMD=overwrite cargo test -p unexpired-cli --test cmd` writes what the command really says into them.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test a panic is the report")]
+
 mod support;
 
 use std::path::Path;

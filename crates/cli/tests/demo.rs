@@ -1,5 +1,7 @@
 //! The demo keeps its promise, and says so to people and to machines.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test a panic is the report")]
+
 mod support;
 
 use support::{Home, text};

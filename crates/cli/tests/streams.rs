@@ -1,5 +1,7 @@
 //! stdout, stderr, stdin and the environment: what scripts and programs rely on.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test a panic is the report")]
+
 mod support;
 
 use std::io::Read as _;

@@ -1,14 +1,14 @@
 //! `unexpired probe`: mints a token and asks whether it is accepted, at a host that the token is for.
 
 use crate::args::{Args, ProbeArgs};
-use crate::commands::{runtime, token};
+use crate::commands::runtime;
 use crate::failure::{Failure, USAGE};
 use crate::out;
-use crate::project::Project;
+use crate::project::{Narrator, Project};
 use unexpired::config::{TokenConfig, hosts_allow};
 use unexpired::http::{Client, Endpoint, Response};
 use unexpired::text::{mask, one_line};
-use unexpired::{Challenge, ErrorKind, MintRequest, Token, parse_www_authenticate};
+use unexpired::{Challenge, ErrorKind, MintRequest, Token, TokenOptions, parse_www_authenticate};
 
 pub(crate) fn run(args: &Args, own: &ProbeArgs) -> Result<(), Failure> {
     let project = Project::load(args)?;
@@ -16,8 +16,8 @@ pub(crate) fn run(args: &Args, own: &ProbeArgs) -> Result<(), Failure> {
     let config = project.token(name)?;
     let endpoint = endpoint(name, config, own.url.as_deref())?;
     let builder = project.config.manager(name)?;
-    let manager = token::watched(args, builder);
-    let token = manager.blocking_token()?;
+    let (manager, narrator) = Narrator::watch(args, builder);
+    let token = narrator.finish(manager.blocking_token_with(TokenOptions::new()))?.token;
     let client = project.config.client(name)?;
     let response = runtime()?.block_on(ask(&client, &endpoint, &token))?;
     judge(name, &endpoint, &token, &response)

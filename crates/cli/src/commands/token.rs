@@ -4,14 +4,14 @@ use crate::args::{Args, Format, Provider, TokenArgs};
 use crate::commands::rfc3339;
 use crate::failure::Failure;
 use crate::out;
-use crate::project::{self, Project};
+use crate::project::{Narrator, Project};
 use std::time::{Duration, SystemTime};
 use unexpired::config::Export;
-use unexpired::{Answer, ErrorKind, TokenManager, TokenManagerBuilder, TokenOptions};
+use unexpired::{Answer, ErrorKind, TokenManager, TokenOptions};
 use zeroize::Zeroizing;
 
 pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
-    let manager = match (&own.name, own.provider) {
+    let (manager, narrator) = match (&own.name, own.provider) {
         (Some(name), _) => configured(args, name)?,
         // clap asks for one of the two.
         (None, provider) => from_environment(args, provider.unwrap_or(Provider::Oauth), own.scope.as_deref())?,
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
     if let Some(timeout) = own.timeout {
         options = options.timeout(timeout);
     }
-    let answer = manager.blocking_token_with(options).map_err(|error| explain(&error, own))?;
+    let answer = narrator.finish(manager.blocking_token_with(options)).map_err(|error| explain(&error, own))?;
     if answer.short {
         let asked = own.min_ttl.unwrap_or_default();
         out::to_stderr(&format!(
@@ -35,24 +35,19 @@ pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
     out::answer(&print(&answer, manager.name(), own.format))
 }
 
-fn configured(args: &Args, name: &str) -> Result<TokenManager, Failure> {
+fn configured(args: &Args, name: &str) -> Result<(TokenManager, Narrator), Failure> {
     let project = Project::load(args)?;
     if project.token(name)?.export() == Export::Never {
         return Err(Failure::of(ErrorKind::Forbidden, format!("{name}: the token is not printed: export = \"never\""))
             .hint(format!("ask whether it works without showing it: unexpired probe {name}")));
     }
     let builder = project.config.manager(name)?;
-    Ok(watched(args, builder))
+    Ok(Narrator::watch(args, builder))
 }
 
-fn from_environment(args: &Args, provider: Provider, scope: Option<&str>) -> Result<TokenManager, Failure> {
+fn from_environment(args: &Args, provider: Provider, scope: Option<&str>) -> Result<(TokenManager, Narrator), Failure> {
     let source = unexpired::env::source(provider.name(), scope)?;
-    Ok(watched(args, TokenManager::builder(provider.name(), source)))
-}
-
-/// The manager, telling its events if people asked for them.
-pub(crate) fn watched(args: &Args, builder: TokenManagerBuilder) -> TokenManager {
-    if args.verbose { builder.on_event(project::narrate).build() } else { builder.build() }
+    Ok(Narrator::watch(args, TokenManager::builder(provider.name(), source)))
 }
 
 fn explain(error: &unexpired::Error, own: &TokenArgs) -> Failure {

@@ -7,24 +7,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-pub type Handler = dyn Fn(&str, &str) -> String + Send + Sync;
+pub(crate) type Handler = dyn Fn(&str, &str) -> String + Send + Sync;
 
 /// A folder that is the home of the command under test, with its configuration.
-pub struct Home {
+pub(crate) struct Home {
     folder: tempfile::TempDir,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Writes a file that only its owner can read.
-    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).unwrap();
@@ -39,7 +39,7 @@ impl Home {
     }
 
     /// The command with an environment that holds nothing but this home.
-    pub fn unexpired(&self, args: &[&str]) -> Command {
+    pub(crate) fn unexpired(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unexpired"));
         command.args(args).env_clear().env("HOME", self.path()).current_dir(self.path()).stdin(Stdio::null());
         // Windows programs find their system folder by it.
@@ -49,17 +49,17 @@ impl Home {
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.unexpired(args).output().unwrap()
     }
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// An HTTP server on loopback. The handler gets the path and everything that was sent, and gives the whole answer, head included.
-pub fn serve(handler: Arc<Handler>) -> u16 {
+pub(crate) fn serve(handler: Arc<Handler>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -72,7 +72,7 @@ pub fn serve(handler: Arc<Handler>) -> u16 {
 }
 
 /// An answer with this status, these header lines and this body.
-pub fn response(status: &str, headers: &str, body: &str) -> String {
+pub(crate) fn response(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len())
 }
 
