@@ -118,15 +118,17 @@ proptest! {
                     }
                 }
                 Event::Lands { life, same } => {
-                    let Some((id, _)) = seen.flying.take() else { continue };
+                    let Some((id, lost_at)) = seen.flying.take() else { continue };
                     if !(same && seen.minted > 0) {
                         seen.minted += 1;
                     }
                     let token = token(seen.minted, life, now);
                     let (landed, next) = slot.land(id, now, Ok(token.clone()), 0.5, 0);
                     let Landed::Token(served, _) = landed else { panic!("a token landed") };
-                    assert_eq!(served.token.digest(), token.digest());
-                    if seen.rejected == Some(token.digest()) {
+                    // A flight that was given up as lost may come too late: what is held by then may be better.
+                    let late = boot >= lost_at;
+                    assert!(late || served.token.digest() == token.digest());
+                    if seen.rejected == Some(token.digest()) && served.token.digest() == token.digest() {
                         assert!(served.reissued || seen.held.is_some());
                         seen.rejected = None;
                     }

@@ -29,6 +29,7 @@ impl Timestamp {
     pub const NEVER: Self = Self { boot: i64::MAX, wall: i64::MAX };
 
     /// A reading from nanoseconds since boot and nanoseconds since the Unix epoch.
+    #[inline]
     pub const fn from_nanos(boot: i64, wall: i64) -> Self {
         Self { boot, wall }
     }

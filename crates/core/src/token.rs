@@ -125,6 +125,7 @@ impl Token {
     }
 
     /// The value of the `Authorization` header: the scheme, a blank, the token. Marked sensitive; cloning it does not copy it.
+    #[inline]
     pub fn authorization(&self) -> &HeaderValue {
         &self.0.authorization
     }
@@ -146,6 +147,7 @@ impl Token {
     }
 
     /// The moments of its life, computed once when it arrived.
+    #[inline]
     pub fn moments(&self) -> &Moments {
         &self.0.moments
     }
