@@ -1,21 +1,30 @@
 //! `unexpired token`: prints a token that is good for use now.
 
 use crate::args::{Args, Format, Provider, TokenArgs};
-use crate::commands::rfc3339;
+use crate::commands::{rfc3339, runtime};
 use crate::failure::Failure;
 use crate::out;
 use crate::project::{Narrator, Project};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use unexpired::config::Export;
-use unexpired::{Answer, ErrorKind, TokenManager, TokenOptions};
+use unexpired::{
+    Answer, BoxFuture, Clock, ErrorKind, SystemClock, Timestamp, TokenManager, TokenManagerBuilder, TokenOptions,
+};
 use zeroize::Zeroizing;
 
 pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
-    let (manager, narrator) = match (&own.name, own.provider) {
+    let builder = match (&own.name, own.provider) {
         (Some(name), _) => configured(args, name)?,
         // clap asks for one of the two.
-        (None, provider) => from_environment(args, provider.unwrap_or(Provider::Oauth), own.scope.as_deref())?,
+        (None, provider) => from_environment(provider.unwrap_or(Provider::Oauth), own.scope.as_deref())?,
     };
+    // This process is here for one mint, and makes it on the thread that it has: starting the engine's own would cost as much as the TLS
+    // handshake's arithmetic.
+    let runtime = runtime()?;
+    let handle = runtime.handle().clone();
+    let builder = builder.clock(Arc::new(HereClock)).spawner(move |flight| drop(handle.spawn(flight)));
+    let (manager, narrator) = Narrator::watch(args, builder);
     let mut options = TokenOptions::new();
     if let Some(min_ttl) = own.min_ttl {
         options = options.min_ttl(min_ttl);
@@ -23,7 +32,10 @@ pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
     if let Some(timeout) = own.timeout {
         options = options.timeout(timeout);
     }
-    let answer = narrator.finish(manager.blocking_token_with(options)).map_err(|error| explain(&error, own))?;
+    let outcome = runtime.block_on(manager.token_with(options));
+    // A file or a program that is still being waited for must not hold up the end.
+    runtime.shutdown_background();
+    let answer = narrator.finish(outcome).map_err(|error| explain(&error, own))?;
     if answer.short {
         let asked = own.min_ttl.unwrap_or_default();
         out::to_stderr(&format!(
@@ -35,19 +47,30 @@ pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
     out::answer(&print(&answer, manager.name(), own.format))
 }
 
-fn configured(args: &Args, name: &str) -> Result<(TokenManager, Narrator), Failure> {
+/// The system's clocks, waiting on the runtime of whoever waits.
+struct HereClock;
+
+impl Clock for HereClock {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(async move { tokio::time::sleep(duration).await })
+    }
+}
+
+fn configured(args: &Args, name: &str) -> Result<TokenManagerBuilder, Failure> {
     let project = Project::load(args)?;
     if project.token(name)?.export() == Export::Never {
         return Err(Failure::of(ErrorKind::Forbidden, format!("{name}: the token is not printed: export = \"never\""))
             .hint(format!("ask whether it works without showing it: unexpired probe {name}")));
     }
-    let builder = project.config.manager(name)?;
-    Ok(Narrator::watch(args, builder))
+    Ok(project.config.manager(name)?)
 }
 
-fn from_environment(args: &Args, provider: Provider, scope: Option<&str>) -> Result<(TokenManager, Narrator), Failure> {
-    let source = unexpired::env::source(provider.name(), scope)?;
-    Ok(Narrator::watch(args, TokenManager::builder(provider.name(), source)))
+fn from_environment(provider: Provider, scope: Option<&str>) -> Result<TokenManagerBuilder, Failure> {
+    Ok(TokenManager::builder(provider.name(), unexpired::env::source(provider.name(), scope)?))
 }
 
 fn explain(error: &unexpired::Error, own: &TokenArgs) -> Failure {
