@@ -33,7 +33,7 @@ async fn play(span: Duration, json: bool, verbose: bool) -> Result<bool, Failure
     let manager = manage(scene.source()?, teller.clone(), verbose);
     let mut stage = Stage::new(span, LIFE, json);
     stage.open(&format!(
-        "{} s of requests with tokens that live {} s. Identity provider and resource server: {}",
+        "{} s of requests with tokens that live {} s\nIdentity provider and resource server: {}",
         span.as_secs(),
         LIFE.as_secs(),
         scene.address()

@@ -27,7 +27,7 @@ impl Picture {
         let columns = self.columns as u64;
         let step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600]
             .into_iter()
-            .find(|step| step * columns / seconds >= 8)
+            .find(|step| step * columns / seconds >= 6)
             .unwrap_or(1200);
         let mut line = String::new();
         let mut length = 0_usize;
@@ -129,7 +129,7 @@ impl Picture {
 
     /// What the marks mean.
     pub(crate) fn legend(&self) -> String {
-        format!(" {}", self.dim("● mint  ━ handed out  ┄ spare life  ░ outage  ✗ failed or revoked  ↻ 401, retried"))
+        format!(" {}", self.dim("● mint  ━ in use  ┄ spare  ░ outage  ✗ failed or revoked  ↻ 401, retried"))
     }
 
     fn row(&self, label: &str, body: &str, note: &str) -> String {

@@ -212,28 +212,28 @@ impl Story {
         let seen = self.seen_rejected.saturating_add(self.seen_errors);
         let mut lines = vec![
             format!(
-                "{} in {}, with tokens that live {}: {} accepted, {} rejected, {} without a token.",
+                "{} in {}: {} accepted, {} rejected, {} without a token.",
                 count(self.requests, "request"),
                 seconds(ended),
-                seconds(life),
                 self.accepted,
                 self.seen_rejected,
                 self.seen_errors
             ),
             format!(
-                "{} minted; the slowest request took {}.",
+                "{} minted, each good for {}; the slowest request took {}.",
                 count(self.lives.len() as u64, "token"),
+                seconds(life),
                 milliseconds(self.slowest)
             ),
             format!(
-                "Outage: the identity provider was down for {}, {} failed; {} served meanwhile, the slowest in {}.",
+                "Outage of {}, {} failed: {} went on, the slowest took {}.",
                 seconds(self.outage_time(ended)),
                 count(self.failed_mints.len() as u64, "mint"),
                 count(self.during_outage, "request"),
                 milliseconds(self.slowest_in_outage)
             ),
             format!(
-                "Revocation: {} answered with 401; {} made good by one new token and one retry.",
+                "Revocation: {} met a 401; {} made good by a new token and one retry.",
                 count(self.met_401, "request"),
                 self.retried
             ),
