@@ -43,150 +43,6 @@ enum Said {
 
 use Said::{Exactly, Nothing, Something};
 
-const KNOWN: &[Difference] = &[
-    Difference {
-        sdk: "azure-identity",
-        what: "other request GET /11111111-2222-4333-8444-555555555555/v2.0/.well-known/openid-configuration",
-        theirs: Exactly("sent"),
-        ours: Nothing,
-        why: "The SDK looks up the token endpoint in the tenant's discovery document first. Ours is made from the authority and the tenant, as Microsoft documents it, which saves a round trip.",
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "field client_info",
-        theirs: Exactly("1"),
-        ours: Nothing,
-        why: "Asks for a second document about the signed-in account, by which the SDK keys its cache. Tokens of an application have no account, and nothing reads it.",
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "header client-request-id",
-        theirs: Something,
-        ours: Something,
-        why: "A new random id for each request on both sides: Entra repeats it as `correlation_id`.",
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "header x-ms-client-request-id",
-        theirs: Something,
-        ours: Nothing,
-        why: "A second request id, which the SDK's HTTP pipeline adds to the one that Entra repeats.",
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "header x-ms-lib-capability",
-        theirs: Exactly("retry-after, h429"),
-        ours: Nothing,
-        why: "Announces that the SDK obeys `Retry-After`. unexpired obeys it, too, and does not announce it.",
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "header x-client-current-telemetry",
-        theirs: Something,
-        ours: Nothing,
-        why: "Telemetry. unexpired sends none.",
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "header x-client-last-telemetry",
-        theirs: Something,
-        ours: Nothing,
-        why: "Telemetry.",
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "header x-client-os",
-        theirs: Something,
-        ours: Nothing,
-        why: "Telemetry.",
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "header x-client-sku",
-        theirs: Exactly("MSAL.Python"),
-        ours: Nothing,
-        why: "Telemetry.",
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "header x-client-ver",
-        theirs: Something,
-        ours: Nothing,
-        why: "Telemetry.",
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "header accept-encoding",
-        theirs: Exactly("gzip, deflate"),
-        ours: Exactly("identity"),
-        why: ENCODING,
-    },
-    Difference {
-        sdk: "azure-identity",
-        what: "header user-agent",
-        theirs: Something,
-        ours: Something,
-        why: USER_AGENT,
-    },
-    Difference {
-        sdk: "google-auth",
-        what: "JWT claim aud",
-        theirs: Exactly("https://oauth2.googleapis.com/token"),
-        ours: Exactly("SERVER/google/token"),
-        why: "At Google's own hosts unexpired signs the same `aud`. Any other server, as here, gets its own address (RFC 7523 section 3), so that it cannot redeem at Google what it was sent.",
-    },
-    Difference {
-        sdk: "google-auth",
-        what: "JWT claim iat",
-        theirs: Exactly("now"),
-        ours: Exactly("now - 10 s"),
-        why: "Google refuses assertions from the future. Ten seconds back forgive a clock that is a little fast; both claim an hour from `iat`.",
-    },
-    Difference {
-        sdk: "google-auth",
-        what: "header accept",
-        theirs: Exactly("*/*"),
-        ours: Exactly("application/json"),
-        why: "The answer is JSON; a proxy's page in HTML is not wanted.",
-    },
-    Difference {
-        sdk: "google-auth",
-        what: "header x-goog-api-client",
-        theirs: Something,
-        ours: Nothing,
-        why: "Telemetry. unexpired sends none.",
-    },
-    Difference {
-        sdk: "google-auth",
-        what: "header accept-encoding",
-        theirs: Exactly("gzip, deflate"),
-        ours: Exactly("identity"),
-        why: ENCODING,
-    },
-    Difference { sdk: "google-auth", what: "header user-agent", theirs: Something, ours: Something, why: USER_AGENT },
-    Difference {
-        sdk: "google-auth, self-signed",
-        what: "JWT claim iat",
-        theirs: Exactly("now"),
-        ours: Exactly("now - 10 s"),
-        why: "As above; the token ends ten seconds earlier for it, and unexpired counts with that.",
-    },
-    Difference {
-        sdk: "ibm-cloud-sdk-core",
-        what: "header accept-encoding",
-        theirs: Exactly("gzip, deflate"),
-        ours: Exactly("identity"),
-        why: ENCODING,
-    },
-    Difference {
-        sdk: "ibm-cloud-sdk-core",
-        what: "header user-agent",
-        theirs: Something,
-        ours: Something,
-        why: USER_AGENT,
-    },
-];
-
 /// All that is compared, by its place: `request line`, `field NAME`, `header NAME`, `assertion header NAME`, `assertion claim NAME`.
 type Exchange = BTreeMap<String, String>;
 
@@ -434,6 +290,150 @@ fn page() -> String {
 fn unix_now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
+
+const KNOWN: &[Difference] = &[
+    Difference {
+        sdk: "azure-identity",
+        what: "other request GET /11111111-2222-4333-8444-555555555555/v2.0/.well-known/openid-configuration",
+        theirs: Exactly("sent"),
+        ours: Nothing,
+        why: "The SDK looks up the token endpoint in the tenant's discovery document first. Ours is made from the authority and the tenant, as Microsoft documents it, which saves a round trip.",
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "field client_info",
+        theirs: Exactly("1"),
+        ours: Nothing,
+        why: "Asks for a second document about the signed-in account, by which the SDK keys its cache. Tokens of an application have no account, and nothing reads it.",
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "header client-request-id",
+        theirs: Something,
+        ours: Something,
+        why: "A new random id for each request on both sides: Entra repeats it as `correlation_id`.",
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "header x-ms-client-request-id",
+        theirs: Something,
+        ours: Nothing,
+        why: "A second request id, which the SDK's HTTP pipeline adds to the one that Entra repeats.",
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "header x-ms-lib-capability",
+        theirs: Exactly("retry-after, h429"),
+        ours: Nothing,
+        why: "Announces that the SDK obeys `Retry-After`. unexpired obeys it, too, and does not announce it.",
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "header x-client-current-telemetry",
+        theirs: Something,
+        ours: Nothing,
+        why: "Telemetry. unexpired sends none.",
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "header x-client-last-telemetry",
+        theirs: Something,
+        ours: Nothing,
+        why: "Telemetry.",
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "header x-client-os",
+        theirs: Something,
+        ours: Nothing,
+        why: "Telemetry.",
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "header x-client-sku",
+        theirs: Exactly("MSAL.Python"),
+        ours: Nothing,
+        why: "Telemetry.",
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "header x-client-ver",
+        theirs: Something,
+        ours: Nothing,
+        why: "Telemetry.",
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "header accept-encoding",
+        theirs: Exactly("gzip, deflate"),
+        ours: Exactly("identity"),
+        why: ENCODING,
+    },
+    Difference {
+        sdk: "azure-identity",
+        what: "header user-agent",
+        theirs: Something,
+        ours: Something,
+        why: USER_AGENT,
+    },
+    Difference {
+        sdk: "google-auth",
+        what: "JWT claim aud",
+        theirs: Exactly("https://oauth2.googleapis.com/token"),
+        ours: Exactly("SERVER/google/token"),
+        why: "At Google's own hosts unexpired signs the same `aud`. Any other server, as here, gets its own address (RFC 7523 section 3), so that it cannot redeem at Google what it was sent.",
+    },
+    Difference {
+        sdk: "google-auth",
+        what: "JWT claim iat",
+        theirs: Exactly("now"),
+        ours: Exactly("now - 10 s"),
+        why: "Google refuses assertions from the future. Ten seconds back forgive a clock that is a little fast; both claim an hour from `iat`.",
+    },
+    Difference {
+        sdk: "google-auth",
+        what: "header accept",
+        theirs: Exactly("*/*"),
+        ours: Exactly("application/json"),
+        why: "The answer is JSON; a proxy's page in HTML is not wanted.",
+    },
+    Difference {
+        sdk: "google-auth",
+        what: "header x-goog-api-client",
+        theirs: Something,
+        ours: Nothing,
+        why: "Telemetry. unexpired sends none.",
+    },
+    Difference {
+        sdk: "google-auth",
+        what: "header accept-encoding",
+        theirs: Exactly("gzip, deflate"),
+        ours: Exactly("identity"),
+        why: ENCODING,
+    },
+    Difference { sdk: "google-auth", what: "header user-agent", theirs: Something, ours: Something, why: USER_AGENT },
+    Difference {
+        sdk: "google-auth, self-signed",
+        what: "JWT claim iat",
+        theirs: Exactly("now"),
+        ours: Exactly("now - 10 s"),
+        why: "As above; the token ends ten seconds earlier for it, and unexpired counts with that.",
+    },
+    Difference {
+        sdk: "ibm-cloud-sdk-core",
+        what: "header accept-encoding",
+        theirs: Exactly("gzip, deflate"),
+        ours: Exactly("identity"),
+        why: ENCODING,
+    },
+    Difference {
+        sdk: "ibm-cloud-sdk-core",
+        what: "header user-agent",
+        theirs: Something,
+        ours: Something,
+        why: USER_AGENT,
+    },
+];
 
 const USER_AGENT: &str = "Each names itself. unexpired tells neither the system nor the runtime.";
 
