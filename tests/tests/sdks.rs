@@ -43,7 +43,7 @@ enum Said {
 
 use Said::{Exactly, Nothing, Something};
 
-/// All that is compared, by its place: `request line`, `field NAME`, `header NAME`, `assertion header NAME`, `assertion claim NAME`.
+/// All that is compared, by its place: `token request`, `other request LINE`, `field NAME`, `header NAME`, `JWT header NAME`, `JWT claim NAME`.
 type Exchange = BTreeMap<String, String>;
 
 #[test]
