@@ -180,6 +180,11 @@ impl MintError {
         self.0.host.as_deref()
     }
 
+    /// What to do now.
+    pub fn remedy_text(&self) -> Option<&str> {
+        self.0.remedy.as_deref()
+    }
+
     /// How long the server asked to wait.
     pub fn wait(&self) -> Option<Duration> {
         self.0.retry_after

@@ -38,7 +38,10 @@ pub use moments::{Moments, Phase};
 pub use secret::{Secret, SecretSource};
 pub use slot::Rejection;
 pub use source::{MintRequest, TokenSource};
-pub use store::{MemoryStore, Record, RefreshTokenRecord, StoreError, StoreGuard, StoreKey, TokenStore};
+pub use store::{
+    FailureRecord, MemoryStore, Record, RefreshTokenRecord, RejectionRecord, StoreError, StoreGuard, StoreKey,
+    TokenRecord, TokenStore,
+};
 #[cfg(feature = "test-clock")]
 pub use test_clock::TestClock;
 #[cfg(feature = "thread")]
