@@ -9,14 +9,15 @@ use std::hash::BuildHasher as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// What those who wait hold on to.
 pub(crate) struct Flight {
-    done: watch::Sender<Option<Outcome>>,
+    outcome: OnceLock<Outcome>,
+    landed: Notify,
     waiters: AtomicUsize,
 }
 
@@ -31,7 +32,7 @@ pub(crate) enum Outcome {
 
 impl Flight {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { done: watch::Sender::new(None), waiters: AtomicUsize::new(0) })
+        Arc::new(Self { outcome: OnceLock::new(), landed: Notify::new(), waiters: AtomicUsize::new(0) })
     }
 
     /// Waits for the end, and is counted as a waiter from now on: a flight tries more than once only for somebody who waits.
@@ -39,7 +40,10 @@ impl Flight {
         struct Waiting(Arc<Flight>);
         impl Drop for Waiting {
             fn drop(&mut self) {
-                self.0.waiters.fetch_sub(1, Ordering::AcqRel);
+                // After the end nobody counts any more, and thousands would queue up to write here.
+                if self.0.outcome.get().is_none() {
+                    self.0.waiters.fetch_sub(1, Ordering::AcqRel);
+                }
             }
         }
         flight.waiters.fetch_add(1, Ordering::AcqRel);
@@ -48,9 +52,19 @@ impl Flight {
     }
 
     async fn outcome_uncounted(&self) -> Outcome {
-        let mut done = self.done.subscribe();
-        let outcome = done.wait_for(Option::is_some).await;
-        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Outcome::Lost)
+        // Made before the look, so that an end in between is not missed.
+        let landed = self.landed.notified();
+        if self.outcome.get().is_none() {
+            landed.await;
+        }
+        self.outcome.get().cloned().unwrap_or(Outcome::Lost)
+    }
+
+    /// The end, told to everyone who waits. What is said first counts.
+    fn end(&self, outcome: Outcome) {
+        if self.outcome.set(outcome).is_ok() {
+            self.landed.notify_waiters();
+        }
     }
 }
 
@@ -78,7 +92,7 @@ impl Inner {
                 if within(&inner.clock, end, flight.outcome_uncounted()).await.is_none() {
                     let _ = inner.spawner.lost();
                     inner.cell.lost(id, inner.clock.now());
-                    flight.done.send_replace(Some(Outcome::Lost));
+                    flight.end(Outcome::Lost);
                 }
             };
             // Without the thread there is nothing to watch from; the flight's own start has told of it.
@@ -174,13 +188,13 @@ impl Landing {
             Landed::Token(served, replaced) => {
                 inner.mints.fetch_add(1, Ordering::Relaxed);
                 // Those who wait come first; whoever watches can be told afterwards.
-                self.flight.done.send_replace(Some(Outcome::Token(served.clone())));
+                self.flight.end(Outcome::Token(served.clone()));
                 inner.arrived(&served, replaced, attempts, took);
                 return;
             }
             Landed::Failed(error) => Outcome::Failed(error),
         };
-        self.flight.done.send_replace(Some(outcome));
+        self.flight.end(outcome);
     }
 }
 
@@ -189,7 +203,7 @@ impl Drop for Landing {
         if !self.landed {
             let _ = self.inner.spawner.lost();
             self.inner.cell.lost(self.id, self.inner.clock.now());
-            self.flight.done.send_replace(Some(Outcome::Lost));
+            self.flight.end(Outcome::Lost);
         }
     }
 }

@@ -358,7 +358,10 @@ impl TokenManager {
     fn serve(&self, served: Served) -> Answer {
         let inner = &self.0;
         if !served.failing {
-            inner.told_failing.store(false, Ordering::Relaxed);
+            // Looked at first: thousands who write the same would queue up.
+            if inner.told_failing.load(Ordering::Relaxed) {
+                inner.told_failing.store(false, Ordering::Relaxed);
+            }
         } else if !inner.told_failing.swap(true, Ordering::Relaxed) {
             let usable_until = served.token.expires_at().map(|_| served.token.moments().usable_until.system_time());
             let fingerprint = served.token.fingerprint();
