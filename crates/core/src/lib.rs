@@ -22,6 +22,7 @@ mod secret;
 mod slot;
 mod source;
 mod store;
+mod stored;
 #[cfg(feature = "thread")]
 mod sys;
 #[cfg(feature = "test-clock")]
@@ -42,6 +43,7 @@ pub use store::{
     FailureRecord, MemoryStore, Record, RefreshTokenRecord, RejectionRecord, StoreError, StoreGuard, StoreKey,
     TokenRecord, TokenStore,
 };
+pub use stored::{Refusal, StoredSource};
 #[cfg(feature = "test-clock")]
 pub use test_clock::TestClock;
 #[cfg(feature = "thread")]

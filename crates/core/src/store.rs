@@ -50,10 +50,12 @@ pub enum Record {
     Token(TokenRecord),
 }
 
-/// An access token as it is shared, and what is known of its source.
+/// An access token as it is shared, and what is known of its source: see [`StoredSource`](crate::StoredSource).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct TokenRecord {
+    /// What the source's revision was after the last mint.
+    pub revision: u64,
     /// The token that was minted last.
     pub token: Option<Token>,
     /// The digest of the claims that `token` was minted with.
