@@ -44,6 +44,18 @@ pub fn default_dir() -> Option<PathBuf> {
     dir_from(std::env::var_os("UNEXPIRED_STORE"), sys::home)
 }
 
+/// The folder for records that need not outlive a boot, access tokens above all: in memory, of this user alone, and found without an environment.
+/// On Linux `/run/user/UID/unexpired` if that is ours, else `/dev/shm/unexpired-UID`. `None` where there is no such place, or `UNEXPIRED_STORE` is
+/// set: then they lie with everything else.
+pub fn volatile_dir() -> Option<PathBuf> {
+    let set = std::env::var_os("UNEXPIRED_STORE").map(PathBuf::from).filter(|path| path.is_absolute());
+    if set.is_some() {
+        return None;
+    }
+    // A place that cannot be used (another's folder lies there) is passed over.
+    sys::volatile().into_iter().find(|place| Folder::open(place.clone()).is_ok())
+}
+
 fn dir_from(set: Option<OsString>, home: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
     set.map(PathBuf::from).filter(|path| path.is_absolute()).or_else(|| Some(home()?.join(sys::STATE)))
 }
