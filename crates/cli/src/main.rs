@@ -8,6 +8,7 @@ mod commands;
 mod demo;
 mod env;
 mod failure;
+mod handout;
 mod out;
 mod project;
 #[cfg(test)]
