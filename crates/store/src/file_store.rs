@@ -43,6 +43,25 @@ impl FileStore {
         Ok(Self { records: locks.clone(), locks, lock_wait: LONGEST_WAIT, in_place: false, handed: Arc::default() })
     }
 
+    /// The store that everyone with this user's rights shares: locks in [`default_dir`](crate::default_dir), records in
+    /// [`volatile_dir`](crate::volatile_dir) where there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); and where no home is known.
+    pub fn open_default() -> Result<Self, StoreError> {
+        let folder = crate::default_dir().ok_or_else(|| {
+            StoreError::new(
+                "there is no folder for the store: no home is known; set UNEXPIRED_STORE to a folder of yours",
+            )
+        })?;
+        let store = Self::open(folder)?;
+        match crate::volatile_dir() {
+            Some(records) => store.records_in(records),
+            None => Ok(store),
+        }
+    }
+
     /// Keeps records in another folder than locks: access tokens belong in memory ([`volatile_dir`](crate::volatile_dir)), while a lock must be the
     /// same one for everybody.
     ///
