@@ -1,15 +1,12 @@
 //! Handing out: the one place from which every command that gives a token away gets it, and where a refused one is reported.
 
 use crate::args::Args;
-use crate::commands::runtime;
-use crate::failure::{Failure, OTHER};
-use crate::project::{Narrator, Project};
-use std::sync::Arc;
+use crate::failure::Failure;
+use crate::project::Project;
+use crate::shared::{self, Subject};
 use std::time::{Duration, SystemTime};
 use unexpired::config::Export;
-use unexpired::{
-    BoxFuture, Clock, Error, ErrorKind, Secret, SystemClock, Timestamp, Token, TokenManagerBuilder, TokenOptions,
-};
+use unexpired::{BoxFuture, Clock, ErrorKind, Refusal, Secret, SystemClock, Timestamp, Token};
 
 /// What is asked of a token.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +17,13 @@ pub(crate) struct Ask {
     pub(crate) timeout: Option<Duration>,
     /// A new one, though one is kept that looks usable: somebody has reason to believe that it is refused.
     pub(crate) fresh: bool,
+}
+
+impl Ask {
+    /// The least life that this token should have.
+    pub(crate) fn least_life(&self, _token: &Token) -> Duration {
+        self.min_ttl.unwrap_or_default()
+    }
 }
 
 /// A token that may leave the process.
@@ -46,7 +50,7 @@ pub(crate) fn token(args: &Args, name: &str, ask: &Ask) -> Result<Handed, Failur
         return Err(Failure::of(ErrorKind::Forbidden, format!("{name}: the token is not printed: export = \"never\""))
             .hint(format!("ask whether it works without showing it: unexpired probe {name}")));
     }
-    mint(args, project.config.manager(name)?, ask)?.map_err(|error| {
+    shared::token(args, &Subject::configured(&project, name)?, ask)?.map_err(|error| {
         let failure = Failure::of(error.kind(), &error);
         if error.kind() == ErrorKind::TimedOut && ask.timeout.is_some() {
             return failure.hint(format!("allow more time: unexpired token {name} --timeout 20s"));
@@ -55,43 +59,19 @@ pub(crate) fn token(args: &Args, name: &str, ask: &Ask) -> Result<Handed, Failur
     })
 }
 
-/// Says that a resource refused the token `name` with this text. Tokens are not kept between calls, so there is none that could fall.
-#[expect(dead_code, reason = "called by what speaks for clients, which comes next")]
-pub(crate) fn reject(args: &Args, name: &str, token_text: &Secret) -> Result<(), Failure> {
-    Project::load(args)?.token(name)?;
-    let given = if token_text.is_empty() { "no token was given, and " } else { "" };
-    Err(Failure::new(OTHER, format!("{name}: {given}nothing is kept that could be rejected: each call mints")))
+/// Says that a resource refused the token `name` with this text.
+pub(crate) fn reject(args: &Args, name: &str, token_text: &Secret) -> Result<Refusal, Failure> {
+    let project = Project::load(args)?;
+    shared::reject(&Subject::configured(&project, name)?, token_text)
 }
 
-/// A token of this manager, minted here and now. The outer error is the machine's, the inner one the manager's.
-pub(crate) fn mint(args: &Args, builder: TokenManagerBuilder, ask: &Ask) -> Result<Result<Handed, Error>, Failure> {
-    // This process is here for one mint, and makes it on the thread that it has: starting the engine's own would cost as much as the TLS
-    // handshake's arithmetic.
-    let runtime = runtime()?;
-    let handle = runtime.handle().clone();
-    let builder = builder.clock(Arc::new(HereClock)).spawner(move |flight| drop(handle.spawn(flight)));
-    let (manager, narrator) = Narrator::watch(args, builder);
-    let mut options = TokenOptions::new();
-    if let Some(min_ttl) = ask.min_ttl {
-        options = options.min_ttl(min_ttl);
-    }
-    if let Some(timeout) = ask.timeout {
-        options = options.timeout(timeout);
-    }
-    // Nothing was kept, so what is minted is fresh, asked or not.
-    let _ = ask.fresh;
-    let outcome = runtime.block_on(manager.token_with(options));
-    // A file or a program that is still being waited for must not hold up the end.
-    runtime.shutdown_background();
-    Ok(narrator.finish(outcome).map(|answer| Handed {
-        token: answer.token,
-        name: manager.name().to_owned(),
-        short: answer.short,
-    }))
+/// The token of a vendor's environment variables.
+pub(crate) fn of_environment(args: &Args, provider: &str, scope: Option<&str>, ask: &Ask) -> Result<Handed, Failure> {
+    Ok(shared::token(args, &Subject::of_environment(provider, scope)?, ask)??)
 }
 
 /// The system's clocks, waiting on the runtime of whoever waits.
-struct HereClock;
+pub(crate) struct HereClock;
 
 impl Clock for HereClock {
     fn now(&self) -> Timestamp {

@@ -9,10 +9,13 @@ mod demo;
 mod env;
 mod failure;
 mod handout;
+mod minter;
 mod out;
 mod project;
 #[cfg(test)]
 mod reference;
+mod shared;
+mod sys;
 
 use clap::Parser as _;
 use std::process::ExitCode;

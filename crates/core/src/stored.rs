@@ -81,6 +81,25 @@ impl StoredSource {
         StoreKey::of(&self.identity.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
+    /// Mints a token in the place of the one that is stored, unless that has been refreshed meanwhile: what keeps a token fresh that this process
+    /// does not hold.
+    ///
+    /// # Errors
+    ///
+    /// What the source says, or said a short time ago.
+    pub async fn renew(&self, request: MintRequest) -> Result<Token, MintError> {
+        let stored = match self.store.load(&self.key()).await {
+            Ok(Some(Record::Token(record))) => record.token,
+            _ => None,
+        };
+        let now = request.now();
+        let due = stored.filter(|token| !matches!(token.moments().phase(now), Phase::Fresh | Phase::Expired));
+        match due {
+            Some(token) => self.mint(request.replacing(&token)).await,
+            None => self.mint(request).await,
+        }
+    }
+
     /// A token of the record that is good for this request.
     fn answer(&self, record: &TokenRecord, request: &MintRequest, now: Timestamp) -> Option<Token> {
         let token = record.token.as_ref()?;

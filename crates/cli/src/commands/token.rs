@@ -5,11 +5,10 @@ use crate::commands::rfc3339;
 use crate::failure::Failure;
 use crate::handout::{self, Ask, Handed};
 use crate::out;
-use unexpired::TokenManager;
 use zeroize::Zeroizing;
 
 pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
-    let ask = Ask { min_ttl: own.min_ttl, timeout: own.timeout, fresh: false };
+    let ask = Ask { min_ttl: own.min_ttl, timeout: own.timeout, fresh: own.fresh };
     let handed = match (&own.name, own.provider) {
         (Some(name), _) => handout::token(args, name, &ask)?,
         // clap asks for one of the two.
@@ -26,8 +25,7 @@ pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
 }
 
 fn from_environment(args: &Args, provider: Provider, scope: Option<&str>, ask: &Ask) -> Result<Handed, Failure> {
-    let source = unexpired::env::source(provider.name(), scope)?;
-    Ok(handout::mint(args, TokenManager::builder(provider.name(), source), ask)??)
+    handout::of_environment(args, provider.name(), scope, ask)
 }
 
 /// The answer as it goes to stdout, in memory that is wiped.
