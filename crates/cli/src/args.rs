@@ -141,6 +141,10 @@ pub(crate) struct MintArgs {
     /// The scope to ask for, with --provider
     #[arg(long, requires = "provider", conflicts_with = "name", value_name = "SCOPE")]
     pub(crate) scope: Option<String>,
+
+    /// Not one that arrived before this moment, in nanoseconds since boot
+    #[arg(long, value_name = "NANOSECONDS")]
+    pub(crate) asked_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

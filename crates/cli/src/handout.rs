@@ -6,7 +6,7 @@ use crate::project::Project;
 use crate::shared::{self, Subject};
 use std::time::{Duration, SystemTime};
 use unexpired::config::Export;
-use unexpired::{BoxFuture, Clock, ErrorKind, Refusal, Secret, SystemClock, Timestamp, Token};
+use unexpired::{BoxFuture, Clock, Error, ErrorKind, Refusal, Secret, SystemClock, Timestamp, Token};
 
 /// What is asked of a token.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +34,8 @@ pub(crate) struct Handed {
     pub(crate) name: String,
     /// It lives less than was asked.
     pub(crate) short: bool,
+    /// It is the one that was kept, because no other could be had: why.
+    pub(crate) instead: Option<Error>,
 }
 
 impl Handed {

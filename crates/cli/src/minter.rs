@@ -22,11 +22,11 @@ pub(crate) struct Minter(Vec<OsString>);
 impl Minter {
     pub(crate) fn configured(config: &Path, name: &str) -> Self {
         let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
-        Self(vec!["mint".into(), "--config".into(), config.into(), "--".into(), name.into()])
+        Self(vec!["--config".into(), config.into(), "--".into(), name.into()])
     }
 
     pub(crate) fn of_environment(provider: &str, scope: Option<&str>) -> Self {
-        let mut args: Vec<OsString> = vec!["mint".into(), "--provider".into(), provider.into()];
+        let mut args: Vec<OsString> = vec!["--provider".into(), provider.into()];
         if let Some(scope) = scope {
             args.push(format!("--scope={scope}").into());
         }
@@ -35,8 +35,14 @@ impl Minter {
 
     /// Starts it in a process group of its own, with nothing of ours but the environment and, where there is one, the lock: it is never free in
     /// between.
-    pub(crate) fn start(&self, locked: Option<Locked>) -> std::io::Result<Child> {
+    ///
+    /// A token that arrived before `asked` is not good enough.
+    pub(crate) fn start(&self, locked: Option<Locked>, asked: Option<Timestamp>) -> std::io::Result<Child> {
         let mut command = Command::new(sys::this_program()?);
+        command.arg("mint");
+        if let Some(asked) = asked {
+            command.arg(format!("--asked-at={}", asked.boot_nanos()));
+        }
         command.args(&self.0).current_dir(sys::ROOT).stdout(Stdio::null()).stderr(Stdio::null());
         match locked {
             Some(locked) if Locked::CAN_HAND_OVER => command.stdin(Stdio::from(locked.hand_over()?)),
@@ -93,7 +99,10 @@ pub(crate) fn run(args: &Args, own: &MintArgs) -> Result<(), Failure> {
         ));
     };
     let held = shared::look(&store, &key, &*subject.source).usable(now()).is_some();
-    let stored = subject.stored(store.handing_out(locked));
+    let mut stored = subject.stored(store.handing_out(locked));
+    if let Some(asked) = own.asked_at {
+        stored = stored.newer_than(Timestamp::from_nanos(asked, 0));
+    }
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         if held {

@@ -143,7 +143,7 @@ impl Sharing<'_> {
         let now = SystemClock.now();
         let token = record.usable(now)?;
         let moments = token.moments();
-        if self.ask.fresh && moments.minted_at.boot_nanos() < self.asked.boot_nanos() {
+        if self.ask.fresh && !record.arrived_after(self.asked) {
             return None;
         }
         let wanted = self.ask.least_life(token);
@@ -157,7 +157,7 @@ impl Sharing<'_> {
     }
 
     fn hand(&self, token: &Token, short: bool) -> Handed {
-        Handed { token: token.clone(), name: self.subject.name.clone(), short }
+        Handed { token: token.clone(), name: self.subject.name.clone(), short, instead: None }
     }
 
     /// The remembered failure, while the source is to be left alone.
@@ -170,7 +170,10 @@ impl Sharing<'_> {
     /// Who wanted another token has the one that lives, marked short, where there is no other.
     fn or_what_lives(&self, record: &TokenRecord, error: Error) -> Result<Result<Handed, Error>, Failure> {
         match record.usable(SystemClock.now()) {
-            Some(token) => Ok(Ok(self.hand(token, true))),
+            Some(token) => {
+                let short = token.moments().expires_at.until(SystemClock.now()) < self.ask.least_life(token);
+                Ok(Ok(Handed { instead: Some(error), ..self.hand(token, short) }))
+            }
             None => Ok(Err(error)),
         }
     }
@@ -184,7 +187,7 @@ impl Sharing<'_> {
         let record = look(&self.store, &self.key, &*self.subject.source);
         if is_due(&record) {
             // If no process can be started the next call tries again.
-            let _ = self.subject.minter.start(Some(locked));
+            let _ = self.subject.minter.start(Some(locked), None);
         }
     }
 
@@ -210,7 +213,8 @@ impl Sharing<'_> {
             if let Some(error) = self.held_back(&found) {
                 return Ok(Err(error));
             }
-            if let Ok(child) = self.subject.minter.start(Some(locked)) {
+            let asked = self.ask.fresh.then_some(self.asked);
+            if let Ok(child) = self.subject.minter.start(Some(locked), asked) {
                 return Ok(self.wait_for(child));
             }
             // It cannot be started, and the lock is gone with the attempt.
@@ -238,11 +242,10 @@ impl Sharing<'_> {
             let ended = !matches!(child.try_wait(), Ok(None));
             if ended || Instant::now() >= self.until {
                 let record = look(&self.store, &self.key, &*self.subject.source);
-                if let Some(token) = record.usable(SystemClock.now()) {
+                let new = !self.ask.fresh || record.arrived_after(self.asked);
+                if let Some(token) = record.usable(SystemClock.now()).filter(|_| new) {
                     let short = token.moments().expires_at.until(SystemClock.now()) < self.ask.least_life(token);
-                    let asked_for =
-                        !self.ask.fresh || token.moments().minted_at.boot_nanos() >= self.asked.boot_nanos();
-                    return Ok(self.hand(token, short || !asked_for));
+                    return Ok(self.hand(token, short));
                 }
                 return Err(self
                     .held_back(&record)
@@ -292,6 +295,7 @@ fn mint_here(
         .clock(Arc::new(HereClock))
         .spawner(move |flight| drop(handle.spawn(flight)));
     let (manager, narrator) = Narrator::watch(args, builder);
+    let asked = SystemClock.now();
     let mut options = TokenOptions::new();
     if let Some(min_ttl) = ask.min_ttl {
         options = options.min_ttl(min_ttl);
@@ -306,7 +310,7 @@ fn mint_here(
             Err(_) => {
                 if let Some(standby) = standby {
                     // It waits for the lock that this process holds. Without it the token is minted all the same, if nobody kills us.
-                    let _ = standby.start(None);
+                    let _ = standby.start(None, ask.fresh.then_some(asked));
                 }
                 answer.await
             }
@@ -318,6 +322,7 @@ fn mint_here(
         short: answer.short,
         token: answer.token,
         name: manager.name().to_owned(),
+        instead: None,
     }))
 }
 

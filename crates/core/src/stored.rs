@@ -69,7 +69,7 @@ impl StoredSource {
         self
     }
 
-    /// Answers from the store only what was minted at `moment` or later.
+    /// Answers from the store only what arrived at `moment` or later.
     #[must_use]
     pub fn newer_than(mut self, moment: Timestamp) -> Self {
         self.newer_than = Some(moment);
@@ -110,7 +110,7 @@ impl StoredSource {
         if phase == Phase::Expired || refused || request.replaces() == Some(digest) {
             return None;
         }
-        if self.newer_than.is_some_and(|moment| moments.minted_at.boot_nanos() < moment.boot_nanos()) {
+        if self.newer_than.is_some_and(|moment| !record.arrived_after(moment)) {
             return None;
         }
         if let Some(claims) = request.claims() {
@@ -255,6 +255,14 @@ impl TokenRecord {
         self.token = None;
         self.claims = None;
         Refusal::Retired
+    }
+
+    /// Whether the token arrived at `moment` or later; its mint may have begun before.
+    pub fn arrived_after(&self, moment: Timestamp) -> bool {
+        self.token.as_ref().is_some_and(|token| {
+            let arrived = token.moments().minted_at + self.took.unwrap_or_default();
+            arrived.boot_nanos() >= moment.boot_nanos()
+        })
     }
 
     /// The token, if it may still be handed out.

@@ -14,7 +14,9 @@ pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
         // clap asks for one of the two.
         (None, provider) => from_environment(args, provider.unwrap_or(Provider::Oauth), own.scope.as_deref(), &ask)?,
     };
-    if handed.short {
+    if let Some(error) = &handed.instead {
+        out::to_stderr(&format!("warning: this is the token that was kept, for no other could be had: {error}"));
+    } else if handed.short {
         out::to_stderr(&format!(
             "warning: the token lives {} s more, less than the {} s asked for; the issuer gives no longer one",
             handed.remaining().unwrap_or_default().as_secs(),
@@ -30,7 +32,7 @@ fn from_environment(args: &Args, provider: Provider, scope: Option<&str>, ask: &
 
 /// The answer as it goes to stdout, in memory that is wiped.
 fn print(handed: &Handed, format: Format) -> Zeroizing<String> {
-    let Handed { token, name, short } = handed;
+    let Handed { token, name, short, .. } = handed;
     let secret = token.secret();
     // Written once: a buffer that grew would leave copies behind.
     let mut text =
