@@ -4,6 +4,7 @@ use crate::args::Args;
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::shared::{self, Subject};
+use crate::ticket::{self, Ticket};
 use std::time::{Duration, SystemTime};
 use unexpired::config::Export;
 use unexpired::{BoxFuture, Clock, Error, ErrorKind, Refusal, Secret, SystemClock, Timestamp, Token};
@@ -47,12 +48,19 @@ impl Handed {
 
 /// The token `name` of the configuration, good for use now. One with `export = "never"` is forbidden.
 pub(crate) fn token(args: &Args, name: &str, ask: &Ask) -> Result<Handed, Failure> {
+    // Before it is read: a file that is replaced meanwhile makes the ticket a useless one, not a wrong one.
+    let stamp = ticket::stamp(&crate::project::path(args)?);
     let project = Project::load(args)?;
     if project.token(name)?.export() == Export::Never {
         return Err(Failure::of(ErrorKind::Forbidden, format!("{name}: the token is not printed: export = \"never\""))
             .hint(format!("ask whether it works without showing it: unexpired probe {name}")));
     }
-    shared::token(args, &Subject::configured(&project, name)?, ask)?.map_err(|error| {
+    let subject = Subject::configured(&project, name)?;
+    let (outcome, kept) = shared::token(args, &subject, ask)?;
+    if let Some((store, key, revision)) = kept.filter(|_| outcome.is_ok()) {
+        Ticket::of(&subject, key, project.token(name)?, stamp, revision).keep(&store, &project.path, name);
+    }
+    outcome.map_err(|error| {
         let failure = Failure::of(error.kind(), &error);
         if error.kind() == ErrorKind::TimedOut && ask.timeout.is_some() {
             return failure.hint(format!("allow more time: unexpired token {name} --timeout 20s"));
@@ -69,7 +77,7 @@ pub(crate) fn reject(args: &Args, name: &str, token_text: &Secret) -> Result<Ref
 
 /// The token of a vendor's environment variables.
 pub(crate) fn of_environment(args: &Args, provider: &str, scope: Option<&str>, ask: &Ask) -> Result<Handed, Failure> {
-    Ok(shared::token(args, &Subject::of_environment(provider, scope)?, ask)??)
+    Ok(shared::token(args, &Subject::of_environment(provider, scope)?, ask)?.0?)
 }
 
 /// The system's clocks, waiting on the runtime of whoever waits.

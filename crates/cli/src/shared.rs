@@ -83,26 +83,26 @@ pub(crate) fn look(store: &FileStore, key: &StoreKey, source: &dyn TokenSource) 
     }
 }
 
-/// The token, from the store or minted. The outer error is the machine's, the inner one the token's.
-pub(crate) fn token(args: &Args, subject: &Subject, ask: &Ask) -> Result<Result<Handed, Error>, Failure> {
+/// Where a token is kept: the store, its key, and the revision under which it was minted.
+pub(crate) type Kept = (FileStore, StoreKey, u64);
+
+/// The token, from the store or minted, and where it is kept. The outer error is the machine's, the inner one the token's.
+pub(crate) fn token(
+    args: &Args,
+    subject: &Subject,
+    ask: &Ask,
+) -> Result<(Result<Handed, Error>, Option<Kept>), Failure> {
     let asked = SystemClock.now();
-    let Some(store) = open(args) else { return mint_here(args, subject, ask, subject.source.clone(), None) };
+    // Before the record is read, as with every stamp.
+    let revision = subject.source.revision();
+    let Some(store) = open(args) else {
+        return Ok((mint_here(args, subject, ask, subject.source.clone(), None)?, None));
+    };
     let key = subject.stored(store.clone()).key();
-    let this =
-        Sharing { args, subject, ask, store, key, asked, until: Instant::now() + ask.timeout.unwrap_or(LONGEST_WAIT) };
-    let record = look(&this.store, &this.key, &*subject.source);
-    if let Some(handed) = this.answer(&record) {
-        this.refresh_behind(&record);
-        return Ok(Ok(handed));
-    }
-    if let Some(error) = this.held_back(&record) {
-        return this.or_what_lives(&record, error);
-    }
-    let minted = this.mint(&record)?;
-    match minted {
-        Ok(handed) => Ok(Ok(handed)),
-        Err(error) => this.or_what_lives(&look(&this.store, &this.key, &*subject.source), error),
-    }
+    let until = Instant::now() + ask.timeout.unwrap_or(LONGEST_WAIT);
+    let this = Sharing { args, subject, ask, store: store.clone(), key: key.clone(), asked, until };
+    let outcome = this.token()?;
+    Ok((outcome, (!subject.rotates).then_some((store, key, revision))))
 }
 
 /// Says that a resource refused this token.
@@ -138,6 +138,20 @@ struct Sharing<'a> {
 }
 
 impl Sharing<'_> {
+    fn token(&self) -> Result<Result<Handed, Error>, Failure> {
+        let record = look(&self.store, &self.key, &*self.subject.source);
+        if let Some(handed) = self.answer(&record) {
+            self.refresh_behind(&record);
+            return Ok(Ok(handed));
+        }
+        if let Some(error) = self.held_back(&record) {
+            return self.or_what_lives(&record, error);
+        }
+        match self.mint(&record)? {
+            Ok(handed) => Ok(Ok(handed)),
+            Err(error) => self.or_what_lives(&look(&self.store, &self.key, &*self.subject.source), error),
+        }
+    }
     /// A token of the record that is good for what is asked.
     fn answer(&self, record: &TokenRecord) -> Option<Handed> {
         let now = SystemClock.now();

@@ -14,9 +14,60 @@ pub(crate) fn this_program() -> io::Result<PathBuf> {
 #[cfg(unix)]
 mod os {
     use super::Command;
-    use std::fs::File;
+    use std::fs::{File, Metadata, OpenOptions};
+    use std::io::{self, Write};
     use std::os::fd::AsFd as _;
     use std::os::unix::process::CommandExt as _;
+    use std::path::Path;
+
+    /// Writes a file that only this user can read.
+    pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(bytes)
+    }
+
+    /// What tells one state of a file from every other.
+    pub(crate) fn stamp(metadata: &Metadata) -> String {
+        use std::os::unix::fs::MetadataExt as _;
+        let numbers = [
+            metadata.dev(),
+            metadata.ino(),
+            metadata.size(),
+            u64::from(metadata.mode()),
+            u64::from(metadata.uid()),
+            metadata.mtime().cast_unsigned(),
+            metadata.mtime_nsec().cast_unsigned(),
+            metadata.ctime().cast_unsigned(),
+            metadata.ctime_nsec().cast_unsigned(),
+        ];
+        numbers.iter().map(|number| format!("{number:x}.")).collect()
+    }
+
+    /// The standard output without a buffer.
+    pub(crate) fn stdout() -> impl Write {
+        std::io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_or_else(|error| Out::Failed(error.kind()), |out| Out::File(File::from(out)))
+    }
+
+    enum Out {
+        File(File),
+        Failed(io::ErrorKind),
+    }
+
+    impl Write for Out {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self {
+                Self::File(file) => file.write(bytes),
+                Self::Failed(kind) => Err((*kind).into()),
+            }
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     /// A working folder that is always there.
     pub(crate) const ROOT: &str = "/";
@@ -36,7 +87,21 @@ mod os {
 #[cfg(not(unix))]
 mod os {
     use super::Command;
-    use std::fs::File;
+    use std::fs::{File, Metadata, OpenOptions};
+    use std::io::{self, Write};
+    use std::path::Path;
+
+    pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
+    }
+
+    pub(crate) fn stamp(metadata: &Metadata) -> String {
+        format!("{:?}.{}.{:?}", metadata.modified().ok(), metadata.len(), metadata.created().ok())
+    }
+
+    pub(crate) fn stdout() -> impl Write {
+        std::io::stdout()
+    }
 
     pub(crate) const ROOT: &str = "\\";
 

@@ -28,6 +28,12 @@ impl StoreKey {
         Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// A key that was kept elsewhere, as [`as_str`](Self::as_str) gave it; `None` if it is not 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        digits.then(|| Self(text.to_owned()))
+    }
+
     /// The key as 64 hexadecimal digits: fit to be a file's name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -62,6 +62,19 @@ impl FileStore {
         }
     }
 
+    /// The folder of records that [`open_default`](Self::open_default) uses, for reading alone: `None` if there is none yet. Locks of this store are of
+    /// no use.
+    pub fn records_by_default() -> Option<Self> {
+        let folder = Arc::new(Folder::existing(crate::folder::default_records()?)?);
+        Some(Self {
+            records: folder.clone(),
+            locks: folder,
+            lock_wait: LONGEST_WAIT,
+            in_place: true,
+            handed: Arc::default(),
+        })
+    }
+
     /// Keeps records in another folder than locks: access tokens belong in memory ([`volatile_dir`](crate::volatile_dir)), while a lock must be the
     /// same one for everybody.
     ///
@@ -383,8 +396,9 @@ fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
     if length > MOST_BYTES {
         return Err(StoreError::new(format!("{} is no record: it is too long; move it away", path.display())));
     }
-    // Room for everything, so that no copy is left behind by growing.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES as usize));
+    // Room for everything, so that no copy is left behind by growing. A record is replaced, never written on, so it keeps its length.
+    let room = usize::try_from(length).unwrap_or_default().saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     let whole = Read::by_ref(&mut file).take(MOST_BYTES).read_to_end(&mut bytes);
     whole.map(|_| Some(bytes)).map_err(|error| failed("read", path, &error))
 }

@@ -26,6 +26,12 @@ impl Folder {
         Ok(folder)
     }
 
+    /// The folder, if it is there and ours.
+    pub(crate) fn existing(path: PathBuf) -> Option<Self> {
+        let folder = Self(path);
+        folder.check().is_ok().then_some(folder)
+    }
+
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         sys::check_folder(&self.0)
     }
@@ -54,6 +60,14 @@ pub fn volatile_dir() -> Option<PathBuf> {
     }
     // A place that cannot be used (another's folder lies there) is passed over.
     sys::volatile().into_iter().find(|place| Folder::open(place.clone()).is_ok())
+}
+
+/// Where records are that were written by default, without creating anything.
+pub(crate) fn default_records() -> Option<PathBuf> {
+    match std::env::var_os("UNEXPIRED_STORE").map(PathBuf::from).filter(|path| path.is_absolute()) {
+        Some(set) => Some(set),
+        None => sys::volatile().into_iter().find(|place| sys::check_folder(place).is_ok()).or_else(default_dir),
+    }
 }
 
 fn dir_from(set: Option<OsString>, home: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
