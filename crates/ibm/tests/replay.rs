@@ -43,6 +43,19 @@ async fn a_key_becomes_a_token_of_an_hour() {
 }
 
 #[tokio::test]
+async fn a_token_that_states_no_life_or_an_absurd_one_does_not_live_for_ever() {
+    for body in [
+        r#"{"access_token":"at-1","token_type":"Bearer"}"#,
+        r#"{"access_token":"at-1","token_type":"Bearer","expires_in":null}"#,
+        r#"{"access_token":"at-1","token_type":"Bearer","expires_in":"soon"}"#,
+        r#"{"access_token":"at-1","token_type":"Bearer","expires_in":1e300}"#,
+    ] {
+        let token = mint(fixture("ibm/api-key.http").answering("200 OK", &[], body)).await.unwrap();
+        assert_eq!(token.lifetime().life, Some(Duration::from_secs(300)), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_authenticates_by_basic_and_the_earlier_of_two_expiries_counts() {
     let replay = Replay::of([fixture("ibm/api-key-with-client.http")]);
     let source = builder(&replay)

@@ -2,7 +2,7 @@
 
 use crate::builder::{Builder, RefreshTokenGrant, misconfigured};
 use crate::error::{SIGN_IN, is_invalid_grant};
-use crate::exchange::{self, Exchange, Grant, trimmed};
+use crate::exchange::{Exchange, Grant, trimmed};
 use crate::rotation::{Turn, Unwritten, seed};
 use crate::{NAME, Server};
 use serde::Deserialize;
@@ -114,7 +114,7 @@ impl RefreshToken {
         match self.exchange.read(grant, &prepared, &response) {
             Ok(mut answer) => {
                 turn.redeemed(answer.refresh_token.take().filter(is_usable)).await;
-                Ok(exchange::token(answer, &response)?)
+                Ok(self.exchange.token(answer, &response)?)
             }
             Err(error) => match Rotated::of(&response) {
                 // A used-up token and a lost answer cannot be told apart: it stays noted as sent twice.

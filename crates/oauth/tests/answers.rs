@@ -34,12 +34,27 @@ async fn tokens() {
     for (body, scheme, seconds) in [
         (r#"{"access_token":"at-1","token_type":"bearer","expires_in":"3600","scope":"read"}"#, "Bearer", 3600),
         (r#"{"access_token":"at-1","token_type":"BEARER","expires_in":3599.7}"#, "Bearer", 3599),
-        (r#"{"access_token":"at-1","token_type":"Bearer"}"#, "Bearer", 3600),
+        (r#"{"access_token":"at-1","token_type":"Bearer"}"#, "Bearer", 300),
+        (r#"{"access_token":"at-1","expires_in":"soon"}"#, "Bearer", 300),
+        (r#"{"access_token":"at-1","expires_in":1e300}"#, "Bearer", 300),
         (r#"{"access_token":"at-1","expires_in":60}"#, "Bearer", 60),
         (r#"{"access_token":"at-1","token_type":"Bearer","expires_in":60,"refresh_token":"ignored"}"#, "Bearer", 60),
     ] {
         let token = answered(json(200, body)).await.unwrap();
         assert_eq!((token.secret(), token.scheme(), life(&token)), ("at-1", scheme, seconds), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn how_long_a_token_lives_that_does_not_say_can_be_set() {
+    for (body, seconds) in [(r#"{"access_token":"at-1"}"#, 7200), (r#"{"access_token":"at-1","expires_in":60}"#, 60)] {
+        let idp = answering(json(200, body)).await;
+        let source = ClientCredentials::builder(idp.server(), "client-123")
+            .client_secret(secret("fake-secret"))
+            .default_life(Duration::from_secs(7200))
+            .build()
+            .unwrap();
+        assert_eq!(life(&mint(&source).await.unwrap()), seconds, "{body}");
     }
 }
 
