@@ -13,6 +13,8 @@ struct Written<'a> {
     token: &'a str,
     seed: &'a str,
     unanswered: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotates: Option<bool>,
 }
 
 /// What every version has.
@@ -29,6 +31,8 @@ struct Read {
     seed: String,
     #[serde(default)]
     unanswered: u32,
+    #[serde(default)]
+    rotates: Option<bool>,
 }
 
 /// A text that is overwritten when it is dropped. Read in one piece: serde's buffers for tagged and flattened forms keep copies.
@@ -62,7 +66,8 @@ pub(crate) fn write(record: &Record) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     // Every character may become six: room for all, so that no copy is left behind by growing.
     let room = token.len().saturating_add(record.seed.len()).saturating_mul(6).saturating_add(128);
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    let form = Written { v: VERSION, kind: KIND, token, seed: &record.seed, unanswered: record.unanswered };
+    let RefreshTokenRecord { seed, unanswered, rotates, .. } = record;
+    let form = Written { v: VERSION, kind: KIND, token, seed, unanswered: *unanswered, rotates: *rotates };
     serde_json::to_writer(&mut *bytes, &form).map_err(|_| StoreError::new("a record cannot be written"))?;
     bytes.push(b'\n');
     Ok(bytes)
@@ -90,6 +95,7 @@ pub(crate) fn parse(bytes: &[u8], place: &Path) -> Result<Record, StoreError> {
     })?;
     let mut record = RefreshTokenRecord::new(Secret::from(read.token.0), read.seed);
     record.unanswered = read.unanswered;
+    record.rotates = read.rotates;
     Ok(Record::RefreshToken(record))
 }
 
@@ -108,9 +114,13 @@ mod tests {
     fn round(token: &str) {
         let mut record = RefreshTokenRecord::new(Secret::new(token), "seed");
         record.unanswered = 1;
-        let bytes = write(&Record::RefreshToken(record)).unwrap();
-        let Ok(Record::RefreshToken(read)) = parse(&bytes, Path::new("f")) else { panic!("{token}") };
-        assert_eq!((read.token.expose(), read.seed.as_str(), read.unanswered), (token, "seed", 1));
+        for rotates in [None, Some(true), Some(false)] {
+            record.rotates = rotates;
+            let bytes = write(&Record::RefreshToken(record.clone())).unwrap();
+            let Ok(Record::RefreshToken(read)) = parse(&bytes, Path::new("f")) else { panic!("{token}") };
+            let read = (read.token.expose(), read.seed.as_str(), read.unanswered, read.rotates);
+            assert_eq!(read, (token, "seed", 1, rotates));
+        }
     }
 
     #[test]
