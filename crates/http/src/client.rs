@@ -103,8 +103,11 @@ impl Client {
         request: &MintRequest,
     ) -> Result<Response, SendError> {
         let content = Content { kind: "application/x-www-form-urlencoded", bytes: owned(form.encode()) };
+        let mut secrets: Vec<Secret> = form.secrets().cloned().collect();
+        secrets.extend(auth.iter().flat_map(|auth| auth.secrets()));
         let auth = auth.map(BasicAuth::header_value);
-        self.send(Method::POST, endpoint, auth, headers, Some(content), request).await
+        let response = self.send(Method::POST, endpoint, auth, headers, Some(content), request).await?;
+        Ok(response.asked_with(secrets))
     }
 
     /// Sends JSON (`POST`, `application/json`), with a bearer token if there is one.
@@ -122,8 +125,9 @@ impl Client {
     ) -> Result<Response, SendError> {
         let content = Content { kind: "application/json", bytes: owned(Zeroizing::new(json.to_owned())) };
         let auth = bearer.map(bearer_value);
-        self.send(Method::POST, endpoint, auth.as_ref().map(|auth| auth.as_str()), headers, Some(content), request)
-            .await
+        let value = auth.as_ref().map(|auth| auth.as_str());
+        let response = self.send(Method::POST, endpoint, value, headers, Some(content), request).await?;
+        Ok(response.asked_with(bearer.cloned()))
     }
 
     /// Asks (`GET`), with a bearer token if there is one: discovery, metadata services.
@@ -139,7 +143,9 @@ impl Client {
         request: &MintRequest,
     ) -> Result<Response, SendError> {
         let auth = bearer.map(bearer_value);
-        self.send(Method::GET, endpoint, auth.as_ref().map(|auth| auth.as_str()), headers, None, request).await
+        let value = auth.as_ref().map(|auth| auth.as_str());
+        let response = self.send(Method::GET, endpoint, value, headers, None, request).await?;
+        Ok(response.asked_with(bearer.cloned()))
     }
 
     async fn send(
@@ -177,7 +183,8 @@ impl Client {
                 Err(Unread::Refused(_)) if !status.is_success() => Zeroizing::default(),
                 Err(Unread::Refused(error) | Unread::Broken(error)) => return Err(error),
             };
-            Ok(Response { status: status.as_u16(), host: host.into(), headers, body, requested_at, received_at })
+            let (status, secrets) = (status.as_u16(), Vec::new());
+            Ok(Response { status, host: host.into(), headers, body, secrets, requested_at, received_at })
         };
         // Boxed: the callers' futures hold it, and it is large.
         match tokio::time::timeout(limit, Box::pin(exchange)).await {

@@ -15,7 +15,8 @@
 //!   was configured.
 //! - Constructors touch no file, socket or environment variable. The first request does, and a request to plain HTTP loads no certificates.
 //! - Success bodies are parsed strictly ([`Response::token`]), error bodies reduced to the fields that providers document
-//!   ([`Failure`]). No error holds a body, a query or a header; what could be a token is masked.
+//!   ([`Failure`]). No error holds a body, a query or a header; what could be a token is masked. If an answer repeats a secret of its request,
+//!   in whatever form, nothing of its text is shown.
 //!
 //! A provider is a request and a reading of the response:
 //!
@@ -45,6 +46,7 @@
 
 mod client;
 mod date;
+mod echo;
 mod endpoint;
 mod failure;
 mod form;

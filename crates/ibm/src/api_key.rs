@@ -73,7 +73,7 @@ impl ApiKey {
                 .default_life(DEFAULT_LIFE)
                 .build()
                 .map_err(|error| error.host(response.host())),
-            Err(error) => Err(error::refusal(&response, error, &api_key)),
+            Err(error) => Err(error::refusal(&response, error)),
         }
     }
 }

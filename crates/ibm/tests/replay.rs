@@ -158,6 +158,25 @@ async fn a_key_that_is_repeated_by_the_server_is_not_shown() {
 }
 
 #[tokio::test]
+async fn neither_is_the_clients_secret() {
+    for text in ["my-secret", "bXktY2xpZW50Om15LXNlY3JldA==", r"my\u002Dsecret", "my%2Dsecret"] {
+        let body = format!(r#"{{"errorCode":"BXNIM9999E","errorMessage":"not {text}"}}"#);
+        let replay = Replay::of([fixture("ibm/api-key-with-client.http").answering("401 Unauthorized", &[], body)]);
+        let source = builder(&replay)
+            .client_id("my-client")
+            .client_secret(Arc::new(Secret::new("my-secret")))
+            .scope("ibm openid")
+            .build()
+            .unwrap();
+        let error = source.mint(request()).await.unwrap_err();
+        replay.finish();
+        let line = error.to_string();
+        assert!(!line.contains(text) && !line.contains("my-secret") && line.contains("repeats a secret"), "{line}");
+        assert_eq!(error.provider_code(), Some("BXNIM9999E"));
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_key_is_never_sent() {
     // Nobody listens there: a request would be a transient error.
     let source =

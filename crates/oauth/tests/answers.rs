@@ -136,6 +136,58 @@ async fn the_hint_to_a_wrong_secret_fits_how_it_was_sent() {
     assert!(error.to_string().contains("if the client has a secret"), "{error}");
 }
 
+/// Secrets that no rule about their looks would recognise, shown by a server in each way that servers write.
+#[tokio::test]
+async fn a_secret_that_the_server_repeats_is_not_shown() {
+    let describe = |text: &str| {
+        let text = serde_json::Value::String(format!("bad credentials: {text}"));
+        format!(r#"{{"error":"invalid_client","error_description":{text}}}"#)
+    };
+    for given in ["hunter-two", "a/b+c", "p@ss wörd"] {
+        let encoded = unexpired_http::form_encode(given).to_string();
+        let pair = unexpired_crypto::b64::std_encode(format!("app:{encoded}").as_bytes());
+        let escaped: String = given.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+        for body in [
+            describe(given),
+            describe(&encoded),
+            describe(&encoded.to_lowercase()),
+            describe(&describe(given)),
+            describe(&format!("Authorization: Basic {pair}")),
+            format!(r#"{{"error":"invalid_client","error_description":"not {escaped}"}}"#),
+            format!(r#"{{"error":"invalid_client","error_description":"not {}"}}"#, given.replace('/', r"\/")),
+            format!(r#"{{"error":"invalid_client","message":"{given}","error_description":"no"}}"#),
+            describe("no").replace("invalid_client", given),
+        ] {
+            for way in ["basic", "post", "refresh"] {
+                let idp = answering(json(401, body.clone())).await;
+                let error = match way {
+                    "refresh" => {
+                        let source = RefreshToken::builder(idp.server(), "app").refresh_token(secret(given)).build();
+                        mint(&source.unwrap()).await.unwrap_err()
+                    }
+                    _ => {
+                        let source = ClientCredentials::builder(idp.server(), "app")
+                            .client_secret(secret(given))
+                            .client_auth(if way == "post" { ClientAuth::Post } else { ClientAuth::Basic });
+                        mint(&source.build().unwrap()).await.unwrap_err()
+                    }
+                };
+                // The header was not sent.
+                if way != "basic" && body.contains("Basic") {
+                    continue;
+                }
+                let line = error.to_string();
+                for shown in [given, &encoded, &pair, "bad credentials"] {
+                    assert!(!line.contains(shown), "{way} {body}: {line}");
+                }
+                assert_eq!(error.kind(), ErrorKind::Denied, "{line}");
+                assert_eq!(error.provider_code(), body.contains("invalid_client").then_some("invalid_client"));
+                assert!(line.contains("repeats a secret") && line.contains("check"), "{line}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn refusals_of_a_refresh_token() {
     for (reply, says) in [
