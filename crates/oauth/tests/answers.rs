@@ -115,9 +115,9 @@ async fn refusals() {
 #[tokio::test]
 async fn the_hint_to_a_wrong_secret_fits_how_it_was_sent() {
     for (auth, given, hint) in [
-        (ClientAuth::Basic, "fake-secret", "or set client_auth to post"),
-        (ClientAuth::Basic, "fake+secret", "some servers do not decode"),
-        (ClientAuth::Post, "fake+secret", "or set client_auth to basic"),
+        (ClientAuth::Basic, "fake-secret", "or set client_auth to client_secret_post if"),
+        (ClientAuth::Basic, "fake+secret", "set client_auth to client_secret_post: some servers"),
+        (ClientAuth::Post, "fake+secret", "or set client_auth to client_secret_basic if"),
     ] {
         for reply in [json(401, r#"{"error":"invalid_client"}"#), json(403, "")] {
             let idp = answering(reply).await;
