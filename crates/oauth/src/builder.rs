@@ -33,6 +33,7 @@ pub struct ClientCredentialsGrant(pub(crate) ());
 pub struct RefreshTokenGrant {
     pub(crate) refresh_token: Option<Arc<dyn SecretSource>>,
     pub(crate) store: Option<Arc<dyn TokenStore>>,
+    pub(crate) place: Option<String>,
 }
 
 impl<G> Builder<G> {

@@ -55,6 +55,7 @@ mod exchange;
 mod refresh_token;
 mod rotation;
 mod server;
+mod sign_ins;
 
 pub use builder::{Builder, ClientCredentialsGrant, RefreshTokenGrant};
 pub use client_auth::ClientAuth;

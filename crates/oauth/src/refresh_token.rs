@@ -4,6 +4,7 @@ use crate::builder::{Builder, RefreshTokenGrant, misconfigured};
 use crate::error::{SIGN_IN, is_invalid_grant};
 use crate::exchange::{Exchange, Grant, trimmed};
 use crate::rotation::{Turn, Unwritten, seed};
+use crate::sign_ins::SignIns;
 use crate::{NAME, Server};
 use serde::Deserialize;
 use std::fmt;
@@ -32,7 +33,8 @@ use unexpired_http::{Failure, Response};
 ///   not passed the request on. (Envoy may have, if its 503 is a line of plain text.)
 /// - After `invalid_grant` the store and the configured refresh token are read once more before it counts: somebody may just have
 ///   rotated it, or signed in again.
-/// - A refresh token that is configured anew (somebody signed in again) replaces everything that was stored for the old one.
+/// - A refresh token that is configured anew (somebody signed in again) begins a record of its own. Once it has worked, what was stored for the
+///   old one is wiped, if the [`place`](Builder::place) of both is known.
 /// - Without time enough to connect and to wait for the answer, nothing is sent. It is the boot clock that counts: a machine that was suspended
 ///   while it waited for its turn sends nothing late.
 ///
@@ -59,6 +61,7 @@ pub struct RefreshToken {
     refresh_token: Arc<dyn SecretSource>,
     store: Arc<dyn TokenStore>,
     unwritten: Unwritten,
+    sign_ins: SignIns,
 }
 
 impl RefreshToken {
@@ -68,14 +71,19 @@ impl RefreshToken {
     }
 
     async fn request(&self, request: &MintRequest) -> Result<Token, MintError> {
-        let configured = self.configured().await?;
-        match Box::pin(self.redeem(&configured, None, request)).await {
-            Err(Refusal::Grant(refused)) => {
-                let configured = self.configured().await?;
-                Box::pin(self.redeem(&configured, Some(refused), request)).await.map_err(Refusal::into_error)
-            }
-            outcome => outcome.map_err(Refusal::into_error),
+        let mut configured = self.configured().await?;
+        let mut outcome = Box::pin(self.redeem(&configured, None, request)).await;
+        if let Err(Refusal::Grant(refused)) = outcome {
+            configured = self.configured().await?;
+            outcome = Box::pin(self.redeem(&configured, Some(refused), request)).await;
         }
+        if outcome.is_ok() {
+            let (seed, record_of) = (seed(&configured), |seed: &str| self.key(seed));
+            let wiping = self.sign_ins.worked(&*self.store, &seed, &record_of);
+            // Not at the cost of the token.
+            request.limited_to(NOTING).within_deadline(Box::pin(wiping)).await;
+        }
+        outcome.map_err(Refusal::into_error)
     }
 
     /// Redeems the token whose turn it is, unless it is the one that was just refused.
@@ -87,7 +95,8 @@ impl RefreshToken {
     ) -> Result<Token, Refusal> {
         // What else may fail, before the lock.
         let prepared = self.exchange.prepare(request).await?;
-        let mut turn = Turn::begin(&*self.store, self.key(configured), configured, &self.unwritten, request).await?;
+        let mut turn =
+            Turn::begin(&*self.store, self.key(&seed(configured)), configured, &self.unwritten, request).await?;
         let token = turn.token().clone();
         let sent = Digest::of(token.expose());
         if let Some(refused) = refused.filter(|refused| refused.sent == sent) {
@@ -160,14 +169,8 @@ impl RefreshToken {
     }
 
     /// The seed is part of the key: two people who signed in with one client have a record each.
-    fn key(&self, configured: &Secret) -> StoreKey {
-        StoreKey::of(&[
-            NAME,
-            "refresh_token",
-            self.exchange.server.identity(),
-            &self.exchange.client_id,
-            &seed(configured),
-        ])
+    fn key(&self, seed: &str) -> StoreKey {
+        StoreKey::of(&[NAME, "refresh_token", self.exchange.server.identity(), &self.exchange.client_id, seed])
     }
 }
 
@@ -186,6 +189,13 @@ impl Builder<RefreshTokenGrant> {
         self
     }
 
+    /// What names the place of the [`refresh_token`](Self::refresh_token), such as the path of its file: the same for the token of the next
+    /// sign-in. With it, what the store holds of the former sign-in is wiped when the new one has worked. Default: none, and it stays there.
+    pub fn place(mut self, place: &str) -> Self {
+        self.grant.place = Some(place.to_owned());
+        self
+    }
+
     /// The source. Nothing is read or asked yet.
     ///
     /// # Errors
@@ -198,7 +208,11 @@ impl Builder<RefreshTokenGrant> {
             return Err(misconfigured("there is no refresh_token", "sign in, and set refresh_token"));
         };
         let store = grant.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        Ok(RefreshToken { exchange, refresh_token, store, unwritten: Unwritten::default() })
+        let note = grant
+            .place
+            .map(|place| StoreKey::of(&[NAME, "sign_in", exchange.server.identity(), &exchange.client_id, &place]));
+        let sign_ins = SignIns::noted_at(note);
+        Ok(RefreshToken { exchange, refresh_token, store, unwritten: Unwritten::default(), sign_ins })
     }
 }
 

@@ -45,6 +45,10 @@ impl<'a> Turn<'a> {
                     Some(Record::RefreshToken(record)) if record.seed == seed => Some(record),
                     _ => None,
                 };
+                let found = match found {
+                    Some(wiped) if wiped.token.is_empty() => Some(begun_again(wiped, configured)?),
+                    found => found,
+                };
                 let stored = found.as_ref().map(|record| Digest::of(record.token.expose()));
                 match (kept, found) {
                     // Nobody has written since this process failed to.
@@ -138,6 +142,20 @@ impl<'a> Turn<'a> {
             }
         }
     }
+}
+
+/// The record of a sign-in in whose place another one has worked meanwhile, for somebody who comes back to it.
+fn begun_again(mut record: RefreshTokenRecord, configured: &Secret) -> Result<RefreshTokenRecord, MintError> {
+    if record.rotates == Some(true) {
+        // It was redeemed long ago, and sending it again would revoke its whole grant.
+        return Err(MintError::new(
+            ErrorKind::Denied,
+            "this refresh token was used up before another sign-in took its place",
+        )
+        .remedy(crate::error::SIGN_IN));
+    }
+    record.token = configured.clone();
+    Ok(record)
 }
 
 /// What the store has not taken yet. It is lost with the process.

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{Changing, Faulty, Idp, Reply, Request, Wrong, json, mint, mint_at, secret, token};
@@ -499,6 +499,90 @@ async fn who_signs_in_again_starts_anew() {
     seed.set("newer");
     mint(&source).await.unwrap();
     assert_eq!(idp.presented(), ["rt-1", "new", "new+", "newer"]);
+}
+
+/// A store that tells what it holds.
+#[derive(Clone, Default)]
+struct Open(MemoryStore, Arc<Mutex<HashSet<StoreKey>>>);
+
+impl Open {
+    async fn tokens(&self) -> Vec<String> {
+        let keys = self.1.lock().unwrap().clone();
+        let mut tokens = Vec::new();
+        for key in keys {
+            if let Some(Record::RefreshToken(record)) = self.0.load(&key).await.unwrap() {
+                tokens.push(record.token.expose().to_owned());
+            }
+        }
+        tokens.retain(|token| !token.is_empty());
+        tokens
+    }
+}
+
+impl TokenStore for Open {
+    fn load(&self, key: &StoreKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
+        self.0.load(key)
+    }
+
+    fn lock(&self, key: &StoreKey) -> BoxFuture<'_, Result<Box<dyn StoreGuard>, StoreError>> {
+        self.1.lock().unwrap().insert(key.clone());
+        self.0.lock(key)
+    }
+}
+
+#[tokio::test]
+async fn what_a_former_sign_in_has_stored_is_wiped_when_the_new_one_has_worked() {
+    let idp = Idp::start(|request| match request.form("refresh_token").unwrap().as_str() {
+        "wrong" => json(400, r#"{"error":"invalid_grant"}"#),
+        presented => json(200, format!(r#"{{"access_token":"at","expires_in":60,"refresh_token":"{presented}+"}}"#)),
+    })
+    .await;
+    let store = Open::default();
+    // A process of its own each time.
+    let configured = async |text: &str, place: Option<&str>| {
+        let builder = RefreshToken::builder(idp.server(), "client-123").refresh_token(secret(text));
+        let builder = builder.store(Arc::new(store.clone()));
+        let builder = if let Some(place) = place { builder.place(place) } else { builder };
+        mint(&builder.build().unwrap()).await
+    };
+    let here = Some("/etc/rt");
+    configured("ann", here).await.unwrap();
+    configured("ann", here).await.unwrap();
+    assert_eq!(store.tokens().await, ["ann++"]);
+    denied(&configured("wrong", here).await.unwrap_err());
+    assert!(store.tokens().await.contains(&"ann++".to_owned()), "a new one that does not work takes nothing away");
+    configured("bob", Some("/elsewhere")).await.unwrap();
+    assert!(store.tokens().await.contains(&"ann++".to_owned()), "neither does one at another place");
+    configured("new", here).await.unwrap();
+    let mut left = store.tokens().await;
+    left.sort_unstable();
+    assert_eq!(left, ["bob+", "new+", "wrong"]);
+    configured("new", here).await.unwrap();
+
+    // Who comes back to a token that was used up does not send it.
+    denied(&configured("ann", here).await.unwrap_err());
+    // Without a place nothing is wiped.
+    configured("carl", None).await.unwrap();
+    configured("dora", None).await.unwrap();
+    assert_eq!(idp.presented(), ["ann", "ann+", "wrong", "bob", "new", "new+", "carl", "dora"]);
+    assert!(store.tokens().await.contains(&"carl+".to_owned()));
+}
+
+#[tokio::test]
+async fn who_comes_back_to_a_token_that_stands_may_use_it() {
+    let idp = Idp::start(|_| token("at-1")).await;
+    let seed = Changing::new("old");
+    let source = RefreshToken::builder(idp.server(), "client-123")
+        .refresh_token(Arc::new(seed.clone()))
+        .place("/etc/rt")
+        .store(Arc::new(MemoryStore::new()))
+        .build()
+        .unwrap();
+    for text in ["old", "new", "old"] {
+        seed.set(text);
+        mint(&source).await.unwrap();
+    }
+    assert_eq!(idp.presented(), ["old", "new", "old"]);
 }
 
 #[tokio::test]
