@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tokio::sync::oneshot;
 use unexpired_core::{ErrorKind, MintError, MintRequest, Secret};
 use zeroize::Zeroizing;
 
@@ -42,6 +43,8 @@ struct Inner {
     plain: Mutex<Option<(TrustKey, reqwest::Client)>>,
     direct: Mutex<Option<(TrustKey, reqwest::Client)>>,
     network: Mutex<Option<(TrustKey, reqwest::Client)>>,
+    /// Held by who reads certificate files.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The three ways a request can go.
@@ -84,8 +87,8 @@ impl Client {
     }
 
     fn with(trust: Trust, proxy: Option<reqwest::Proxy>, connect_timeout: Duration, timeout: Duration) -> Self {
-        let (plain, direct, network) = Default::default();
-        Self(Arc::new(Inner { trust, proxy, connect_timeout, timeout, plain, direct, network }))
+        let (plain, direct, network, reading) = Default::default();
+        Self(Arc::new(Inner { trust, proxy, connect_timeout, timeout, plain, direct, network, reading }))
     }
 
     /// Sends a form (`POST`, `application/x-www-form-urlencoded`), as OAuth's token endpoints want it (RFC 6749 section 3.2). `headers` are
@@ -160,17 +163,21 @@ impl Client {
         let host = endpoint.host();
         let headers = header_map(authorization, headers, content.as_ref())
             .map_err(|error| SendError::before(error.host(host)))?;
-        let client = self.client(endpoint).map_err(|error| SendError::before(error.host(host)))?;
-        let mut outgoing = client.request(method, endpoint.url().clone()).headers(headers);
-        if let Some(content) = content {
-            outgoing = outgoing.body(content.bytes);
-        }
-        let requested_at = request.now();
         let limit = self.0.timeout.min(request.remaining());
         if limit.is_zero() {
             let error = MintError::new(ErrorKind::TimedOut, "no time was left for the request").host(host);
             return Err(SendError::before(error));
         }
+        let end = tokio::time::Instant::now() + limit;
+        let client = match tokio::time::timeout_at(end, self.client(endpoint)).await {
+            Ok(client) => client.map_err(|error| SendError::before(error.host(host)))?,
+            Err(_) => return Err(SendError::files_too_slow(host, limit)),
+        };
+        let mut outgoing = client.request(method, endpoint.url().clone()).headers(headers);
+        if let Some(content) = content {
+            outgoing = outgoing.body(content.bytes);
+        }
+        let requested_at = request.now();
         let exchange = async {
             let way =
                 Way { connect_timeout: self.0.connect_timeout, maybe_proxied: endpoint.reach() == Reach::Network };
@@ -187,33 +194,54 @@ impl Client {
             Ok(Response { status, host: host.into(), headers, body, secrets, requested_at, received_at })
         };
         // Boxed: the callers' futures hold it, and it is large.
-        match tokio::time::timeout(limit, Box::pin(exchange)).await {
+        match tokio::time::timeout_at(end, Box::pin(exchange)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(SendError::too_slow(host, limit)),
         }
     }
 
     /// The client below for this endpoint, made at the first request and again when a certificate file has changed.
-    fn client(&self, endpoint: &Endpoint) -> Result<reqwest::Client, MintError> {
-        let inner = &*self.0;
+    ///
+    /// Files that somebody has named may lie on a disk that does not answer: the thread that waits for them must not be the one that all mints
+    /// share. One waits at a time, so that attempts after attempts leave one thread behind and no more.
+    async fn client(&self, endpoint: &Endpoint) -> Result<reqwest::Client, MintError> {
         let lane = Lane::to(endpoint);
-        let slot = match lane {
-            Lane::Plain => &inner.plain,
-            Lane::Direct => &inner.direct,
-            Lane::Network => &inner.network,
-        };
-        let key = if lane == Lane::Plain { TrustKey::nobody() } else { inner.trust.key() };
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = slot.as_ref().filter(|(made_with, _)| *made_with == key) {
-            return Ok(client.clone());
+        if lane == Lane::Plain || !self.0.trust.names_files() {
+            return self.0.client(lane);
         }
-        let client = inner.build(lane, &key)?;
-        *slot = Some((key, client.clone()));
-        Ok(client)
+        let turn = self.0.reading.clone().lock_owned().await;
+        let inner = self.0.clone();
+        let (send, made) = oneshot::channel();
+        // Not a thread of the runtime's pool: a runtime waits for those when it ends.
+        let started = std::thread::Builder::new().name("unexpired-certs".to_owned()).spawn(move || {
+            let _ = send.send(inner.client(lane));
+            drop(turn);
+        });
+        let given_up =
+            || MintError::new(ErrorKind::Unavailable, "no thread can be started to read the certificate files");
+        started.map_err(|_| given_up())?;
+        made.await.unwrap_or_else(|_| Err(given_up()))
     }
 }
 
 impl Inner {
+    /// Reads files. Nothing is locked meanwhile.
+    fn client(&self, lane: Lane) -> Result<reqwest::Client, MintError> {
+        let slot = match lane {
+            Lane::Plain => &self.plain,
+            Lane::Direct => &self.direct,
+            Lane::Network => &self.network,
+        };
+        let slot = || slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = if lane == Lane::Plain { TrustKey::nobody() } else { self.trust.key() };
+        if let Some((_, client)) = slot().as_ref().filter(|(made_with, _)| *made_with == key) {
+            return Ok(client.clone());
+        }
+        let client = self.build(lane, &key)?;
+        *slot() = Some((key, client.clone()));
+        Ok(client)
+    }
+
     fn build(&self, lane: Lane, key: &TrustKey) -> Result<reqwest::Client, MintError> {
         let config = if lane == Lane::Plain { tls::none()? } else { key.config()? };
         let builder = reqwest::Client::builder()
