@@ -91,6 +91,11 @@ impl Client {
         Self(Arc::new(Inner { trust, proxy, connect_timeout, timeout, plain, direct, network, reading }))
     }
 
+    /// Whether this client shows a certificate to servers that ask for one.
+    pub fn shows_certificate(&self) -> bool {
+        self.0.trust.client_certificate.is_some()
+    }
+
     /// Sends a form (`POST`, `application/x-www-form-urlencoded`), as OAuth's token endpoints want it (RFC 6749 section 3.2). `headers` are
     /// added to, or replace, `Accept: application/json`.
     ///
