@@ -36,7 +36,10 @@ fn no_secret_is_shown_whatever_goes_wrong() {
                 ("post", format!("client_secret = {{ file = '{secret}' }}\nclient_auth = 'client_secret_post'")),
                 ("refresh", format!("grant = 'refresh_token'\nrefresh_token = {{ file = '{secret}' }}")),
             ] {
-                sections.push((format!("{way}-{mode}-{name}"), format!("{oauth}\n{keys}")));
+                // The others do not hang on how the secret was sent.
+                if way == "oauth" || ECHOES.contains(mode) {
+                    sections.push((format!("{way}-{mode}-{name}"), format!("{oauth}\n{keys}")));
+                }
             }
             let ibm = format!("provider = 'ibm'\nendpoint = '{url}'\napi_key = {{ file = '{secret}' }}");
             sections.push((format!("ibm-{mode}-{name}"), ibm));
@@ -92,7 +95,7 @@ fn no_secret_is_shown_whatever_goes_wrong() {
     // Most of the time they wait between attempts.
     std::thread::scope(|scope| {
         let parts: Vec<_> = names
-            .chunks(names.len().div_ceil(48))
+            .chunks(names.len().div_ceil(24))
             .map(|part| {
                 let (home, refusing) = (&home, refusing.as_str());
                 scope.spawn(move || {
@@ -233,6 +236,8 @@ const MODES: &[&str] = &[
     "ok", "error", "echo", "brief", "escaped", "denied", "html", "redirect", "garbage", "split", "expired", "down",
     "cut", "error200",
 ];
+
+const ECHOES: &[&str] = &["error", "echo", "brief", "escaped", "denied", "error200"];
 
 /// A token endpoint that says the wrong things, and always too much.
 fn awkward(path: &str, request: &str) -> String {
