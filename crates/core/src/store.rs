@@ -129,12 +129,14 @@ pub struct RefreshTokenRecord {
     pub seed: String,
     /// How often `token` was sent without an answer that says whether it was received: 0, or 1 after a lost answer.
     pub unanswered: u32,
+    /// Whether the server's last answer put another refresh token in the place of the one that was sent. `None`: there was none yet.
+    pub rotates: Option<bool>,
 }
 
 impl RefreshTokenRecord {
     /// A record of a token that was never sent.
     pub fn new(token: Secret, seed: impl Into<String>) -> Self {
-        Self { token, seed: seed.into(), unanswered: 0 }
+        Self { token, seed: seed.into(), unanswered: 0, rotates: None }
     }
 }
 

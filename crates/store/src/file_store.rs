@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 ///
 /// | file | what |
 /// |---|---|
-/// | `KEY.json` | the record: `{"v":1,"kind":"refresh_token","token":…,"seed":…,"unanswered":0}` or `{"v":1,"kind":"token",…}`; not encrypted |
+/// | `KEY.json` | the record: `{"v":1,"kind":"refresh_token","token":…,"seed":…,"unanswered":0,"rotates":true}` or `{"v":1,"kind":"token",…}`; not encrypted |
 /// | `KEY.tmp` | a record on its way. Whole ones of a writer that died are put in place by who locks next: a refresh token that the server has rotated exists nowhere else |
 /// | `KEY.lock` | the lock; empty, never removed |
 /// | `KEY.unreadable`, `KEY.unreadable.2`, … | damaged records, or a later version's, that were in the way of a commit |

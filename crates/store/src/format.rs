@@ -14,6 +14,8 @@ struct Written<'a> {
     token: &'a str,
     seed: &'a str,
     unanswered: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotates: Option<bool>,
 }
 
 /// What every version has.
@@ -30,6 +32,8 @@ struct Read {
     seed: String,
     #[serde(default)]
     unanswered: u32,
+    #[serde(default)]
+    rotates: Option<bool>,
 }
 
 /// A text that is overwritten when it is dropped. Read in one piece: serde's buffers for tagged and flattened forms keep copies.
@@ -59,8 +63,9 @@ pub(crate) fn write(record: &Record) -> Result<Zeroizing<Vec<u8>>, StoreError> {
     match record {
         Record::RefreshToken(record) => {
             let token = record.token.expose();
+            let RefreshTokenRecord { seed, unanswered, rotates, .. } = record;
             let form =
-                Written { v: VERSION, kind: REFRESH_TOKEN, token, seed: &record.seed, unanswered: record.unanswered };
+                Written { v: VERSION, kind: REFRESH_TOKEN, token, seed, unanswered: *unanswered, rotates: *rotates };
             to_bytes(&form, token.len().saturating_add(record.seed.len()))
         }
         Record::Token(record) => {
@@ -101,6 +106,7 @@ pub(crate) fn parse(bytes: &[u8], place: &Path) -> Result<Record, StoreError> {
             })?;
             let mut record = RefreshTokenRecord::new(Secret::from(read.token.0), read.seed);
             record.unanswered = read.unanswered;
+            record.rotates = read.rotates;
             Ok(Record::RefreshToken(record))
         }
         TOKEN => TokenForm::parse(bytes).map(Record::Token).ok_or_else(|| {
@@ -128,9 +134,13 @@ mod tests {
     fn round(token: &str) {
         let mut record = RefreshTokenRecord::new(Secret::new(token), "seed");
         record.unanswered = 1;
-        let bytes = write(&Record::RefreshToken(record)).unwrap();
-        let Ok(Record::RefreshToken(read)) = parse(&bytes, Path::new("f")) else { panic!("{token}") };
-        assert_eq!((read.token.expose(), read.seed.as_str(), read.unanswered), (token, "seed", 1));
+        for rotates in [None, Some(true), Some(false)] {
+            record.rotates = rotates;
+            let bytes = write(&Record::RefreshToken(record.clone())).unwrap();
+            let Ok(Record::RefreshToken(read)) = parse(&bytes, Path::new("f")) else { panic!("{token}") };
+            let read = (read.token.expose(), read.seed.as_str(), read.unanswered, read.rotates);
+            assert_eq!(read, (token, "seed", 1, rotates));
+        }
     }
 
     #[test]

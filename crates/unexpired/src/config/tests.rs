@@ -468,6 +468,18 @@ fn the_schema_accepts_the_examples_and_knows_every_key() {
     assert_eq!(keys::PROVIDERS.map(|(name, _)| name), keys::PROVIDER_NAMES);
 }
 
+/// Errors name them as a remedy.
+#[test]
+fn the_ways_of_client_authentication_are_called_here_as_their_errors_call_them() {
+    use unexpired_oauth::ClientAuth;
+    let shape = keys::TOKEN.iter().find(|key| key.name == "client_auth").map(|key| &key.shape);
+    let Some(keys::Shape::Choice(names)) = shape else { panic!("client_auth is a choice") };
+    let ways = [ClientAuth::Basic, ClientAuth::Post, ClientAuth::None].map(ClientAuth::as_str);
+    assert_eq!(*names, ways);
+    let error = "basic auth".parse::<ClientAuth>().unwrap_err().to_string();
+    assert!(ways.iter().all(|way| error.contains(way)), "{error}");
+}
+
 /// `UNEXPIRED_BLESS=1 cargo test -p unexpired --features config` writes the page.
 #[test]
 fn the_reference_page_is_the_generated_one() {
