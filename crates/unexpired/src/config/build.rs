@@ -176,6 +176,14 @@ fn oauth_common<G>(
     Ok(builder)
 }
 
+/// Why the token request takes no such parameter. Nothing but it is asked about, so the answer is about it.
+pub(super) fn refused_param(name: &str, value: &str) -> Option<MintError> {
+    let server = unexpired_oauth::Server::token_url("https://localhost/token").ok()?;
+    let secret = Arc::new(crate::Secret::new("any"));
+    let builder = unexpired_oauth::ClientCredentials::builder(server, "any").client_secret(secret);
+    builder.param(name, value).build().err()
+}
+
 fn command(section: &Section) -> Built {
     let mut builder = match section.text("shell") {
         Some(line) => unexpired_command::Command::shell(line),
@@ -210,7 +218,9 @@ fn memory() -> Arc<dyn TokenStore> {
 /// What a provider does not accept, with the line of the key that it speaks of.
 fn located(section: &Section, error: &MintError) -> ConfigError {
     let text = error.to_string();
-    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    // The host is made of words, too.
+    let said = error.endpoint_host().map_or_else(|| text.clone(), |host| text.replace(host, ""));
+    let words: Vec<&str> = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     let key = words.into_iter().find(|word| section.has(word)).unwrap_or("provider");
     ConfigError::new(&text, "").with_kind(error.kind()).at(section.line_of(key), format!("{}.{key}", section.path))
 }

@@ -242,9 +242,9 @@ pub(super) const TOKEN: &[Key] = &[
         "\"print-token | tail -n 1\"",
     ),
     key("timeout", &["command"], Shape::Duration).about(
-        "How long the program may take. Afterwards it and all that it started is killed.",
+        "How long the program may take, at most 20 s. Afterwards it and all that it started is killed.",
         "`10s`",
-        "\"30s\"",
+        "\"15s\"",
     ),
     key("ttl", &["command"], Shape::Duration).about(
         "The life of a token whose expiry neither the answer nor the token itself tells.",

@@ -110,9 +110,18 @@ impl Config {
             Ok(parsed) => parsed,
             Err(error) => {
                 // Not its `Display`: that shows the line, and a secret may stand there.
-                let line = reader.line(error.span().map_or(0, |span| span.start));
-                let remedy = "strings stand in quotes, tables in [brackets]: see https://toml.io";
-                return Err(vec![ConfigError::new(error.message(), remedy).at(line, "").in_file(name)]);
+                let span = error.span().unwrap_or_default();
+                let line = reader.line(span.start);
+                let mut wrong = ConfigError::new(
+                    error.message(),
+                    "strings stand in quotes, tables in [brackets]: see https://toml.io",
+                );
+                if error.message() == "duplicate key" {
+                    let key = text.get(span).unwrap_or_default().trim_matches(['"', '\'']);
+                    let what = format!("the key {} stands here a second time", section::shown(key));
+                    wrong = ConfigError::new(what, "remove one of the two");
+                }
+                return Err(vec![wrong.at(line, "").in_file(name)]);
             }
         };
         let (tokens, routes) = reader.document(parsed.get_ref());

@@ -184,6 +184,18 @@ fn errors_name_file_line_key_and_remedy() {
             "c.toml:3: token.t.token_url: stands beside issuer; remove one of them",
         ),
         (
+            "[token.t]\nprovider = 'oauth'\ntoken_url = 'http://x.example/t'\nclient_id = 'c'\nclient_secret = { env = 'S' }",
+            "c.toml:3: token.t.token_url: x.example: plain HTTP would show the credential to the network; use https://",
+        ),
+        (
+            "[token.t]\nprovider = 'oauth'\ntokenurl = 'https://x.example/t'\nclient_id = 'c'\nclient_secret = { env = 'S' }",
+            "c.toml:3: token.t.tokenurl: there is no such key; did you mean `token_url`?",
+        ),
+        (
+            "O\ngrant = 'refresh_token'\nrefresh_token_file = 'rel'",
+            "c.toml:7: token.t.refresh_token_file: is no path from the root; write the whole path, beginning at the root",
+        ),
+        (
             "O\ngrant = 'refresh_token'",
             "c.toml:1: token.t.refresh_token: is missing; add refresh_token or refresh_token_file",
         ),
@@ -201,7 +213,15 @@ fn errors_name_file_line_key_and_remedy() {
         ),
         (
             "O\nparams = { grant_type = 'password' }",
-            "c.toml:2: token.t.provider: oauth: grant_type may not be set as an extra parameter; remove it: the protocol sets it",
+            "c.toml:6: token.t.params.grant_type: grant_type may not be set as an extra parameter; remove it: the protocol sets it",
+        ),
+        (
+            "O\nscope = 'read'\nparams = { scope = 'x' }",
+            "c.toml:7: token.t.params.scope: scope may not be set as an extra parameter; use the option scope",
+        ),
+        (
+            "O\n[token.t.params]\nclient_secret = 'hunter2'",
+            "c.toml:6: token.t.params.client_secret: client_secret may not be set as an extra parameter; use the option client_secret",
         ),
         (
             "O\nparams = { x = 1 }",
@@ -243,6 +263,19 @@ fn errors_name_file_line_key_and_remedy() {
             "[token.t]\nprovider = 'command'\nshell = 'x'\ntimeout = '0s'",
             "c.toml:4: token.t.timeout: is no duration of more than nothing; write it as \"10m\", \"90s\" or \"1h30m\"",
         ),
+        (
+            "[token.t]\nprovider = 'command'\nshell = 'x'\ntimeout = '21s'",
+            "c.toml:4: token.t.timeout: is longer than 20 s, which no mint may take; set it to 20s or less",
+        ),
+        (
+            "[token.t]\nprovider = 'command'\nshell = ['x']",
+            "c.toml:3: token.t.shell: must be a string, and is an array; write it as shell = \"print-token | tail -n 1\"",
+        ),
+        (
+            "P\nscope = 'a'\n\"scope\" = 'hunter2'",
+            "c.toml:5: the key scope stands here a second time; remove one of the two",
+        ),
+        ("P\n[token.t]", "c.toml:4: the key t stands here a second time; remove one of the two"),
         (
             "[token.t]\nprovider = 'command'\nshell = 'x'\ncwd = '.'",
             "c.toml:4: token.t.cwd: is no path from the root; write the whole path, beginning at the root",
@@ -363,7 +396,7 @@ fallback_on   = ["denied"]
 [token.corp.fallback]
 provider = "command"
 command  = ["print-token", "--json"]
-timeout  = "30s"
+timeout  = "20s"
 ttl      = "1h"
 env      = { A = "b" }
 cwd      = "/tmp"
