@@ -200,6 +200,8 @@ pub(crate) struct LabArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Check the configuration file: says what is wrong with file, line, key and remedy
+    ///
+    /// Looks whether the files and environment variables that it names are there. Reads no secret, runs no program, sends nothing.
     Check,
     /// Print the JSON Schema of the configuration file, for editors
     Schema,

@@ -4,7 +4,7 @@ use crate::args::{Args, Format, Provider, TokenArgs};
 use crate::commands::{rfc3339, runtime};
 use crate::failure::Failure;
 use crate::out;
-use crate::project::{Narrator, Project};
+use crate::project::{Narrator, Project, command};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use unexpired::config::Export;
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
     let outcome = runtime.block_on(manager.token_with(options));
     // A file or a program that is still being waited for must not hold up the end.
     runtime.shutdown_background();
-    let answer = narrator.finish(outcome).map_err(|error| explain(&error, own))?;
+    let answer = narrator.finish(outcome).map_err(|error| explain(&error, args, own))?;
     if answer.short {
         let asked = own.min_ttl.unwrap_or_default();
         out::to_stderr(&format!(
@@ -64,7 +64,7 @@ fn configured(args: &Args, name: &str) -> Result<TokenManagerBuilder, Failure> {
     let project = Project::load(args)?;
     if project.token(name)?.export() == Export::Never {
         return Err(Failure::of(ErrorKind::Forbidden, format!("{name}: the token is not printed: export = \"never\""))
-            .hint(format!("ask whether it works without showing it: unexpired probe {name}")));
+            .hint(format!("ask whether it works without showing it: {} probe {name}", project.command)));
     }
     Ok(project.config.manager(name)?)
 }
@@ -73,14 +73,16 @@ fn from_environment(provider: Provider, scope: Option<&str>) -> Result<TokenMana
     Ok(TokenManager::builder(provider.name(), unexpired::env::source(provider.name(), scope)?))
 }
 
-fn explain(error: &unexpired::Error, own: &TokenArgs) -> Failure {
+fn explain(error: &unexpired::Error, args: &Args, own: &TokenArgs) -> Failure {
+    let Some(name) = &own.name else {
+        // Without a configuration the token is called as its source is.
+        return Failure::of(error.kind(), error.cause());
+    };
     let failure = Failure::of(error.kind(), error);
-    match (error.kind(), &own.name) {
-        (ErrorKind::TimedOut, Some(name)) if own.timeout.is_some() => {
-            failure.hint(format!("allow more time: unexpired token {name} --timeout 20s"))
-        }
-        _ => failure,
+    if error.kind() == ErrorKind::TimedOut && own.timeout.is_some_and(|timeout| timeout < LONGEST_MINT) {
+        return failure.hint(format!("allow more time: {} token {name} --timeout 20s", command(args)));
     }
+    failure
 }
 
 /// The answer as it goes to stdout, in memory that is wiped.
@@ -121,4 +123,46 @@ fn print(answer: &Answer, name: &str, format: Format) -> Zeroizing<String> {
 
 fn remaining(answer: &Answer) -> Option<Duration> {
     answer.token.expires_at().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// What a mint may take; to allow more changes nothing.
+const LONGEST_MINT: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Command;
+    use clap::Parser as _;
+    use unexpired::MintError;
+
+    /// What `explain` says of a mint that took too long, called with these arguments.
+    fn too_slow(line: &str) -> String {
+        let mut args = Args::parse_from(line.split(' '));
+        let Command::Token(own) = std::mem::replace(&mut args.command, Command::Man { command: Vec::new() }) else {
+            panic!("{line}");
+        };
+        let error = unexpired::Error::new("corp", MintError::new(ErrorKind::TimedOut, "too slow").from_source("oauth"));
+        format!("{:?}", explain(&error, &args, &own))
+    }
+
+    #[test]
+    fn more_time_is_advised_where_that_helps_and_for_the_same_configuration() {
+        assert!(
+            too_slow("unexpired token corp --timeout 4s")
+                .contains("allow more time: unexpired token corp --timeout 20s")
+        );
+        assert!(
+            too_slow("unexpired --config /a/c.toml token corp --timeout 4s")
+                .contains("unexpired --config /a/c.toml token corp")
+        );
+        assert!(
+            too_slow("unexpired --config /a'b.toml token corp --timeout 4s")
+                .contains(r"--config '/a'\\''b.toml' token")
+        );
+        for line in ["unexpired token corp --timeout 20s", "unexpired token corp --timeout 30s", "unexpired token corp"]
+        {
+            assert!(!too_slow(line).contains("more time"), "{line}");
+        }
+        assert!(too_slow("unexpired token --provider oauth").contains("\"oauth: too slow\""));
+    }
 }

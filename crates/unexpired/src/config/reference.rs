@@ -84,7 +84,7 @@ A file that the world, or a group other than the owner's private one, can write 
 who can write it decides where secrets go and which commands run. For the same reason nothing is picked up from the working folder, and
 paths begin at the root.
 
-`unexpired config check` says what is wrong, with line and remedy. `unexpired config schema` prints the JSON Schema; with
+`unexpired config check` says what is wrong, with line and remedy, and which of the files and variables that are named here are not there. `unexpired config schema` prints the JSON Schema; with
 `#:schema /path/of/unexpired.schema.json` in the first line, editors that use taplo complete from it.
 
 ```toml
