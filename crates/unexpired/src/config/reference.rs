@@ -14,6 +14,7 @@ pub fn reference() -> String {
         &mut page,
         "Common keys",
         "They stand in every `[token.NAME]`.",
+        "",
         keys::TOKEN.iter().filter(|key| key.providers.is_empty()),
     );
     for (name, about) in keys::PROVIDERS {
@@ -22,22 +23,25 @@ pub fn reference() -> String {
             &mut page,
             &title,
             about,
+            name,
             keys::TOKEN.iter().filter(|key| !key.providers.is_empty() && key.is_for(name)),
         );
     }
     let route =
         "A route names a token and where requests go with it. This version checks routes; nothing serves them yet.";
-    section(&mut page, "`[route.NAME]`", route, keys::ROUTE.iter());
-    section(&mut page, "Secret references", SECRETS, keys::SECRET.iter());
+    section(&mut page, "`[route.NAME]`", route, "", keys::ROUTE.iter());
+    section(&mut page, "Secret references", SECRETS, "", keys::SECRET.iter());
     page.push_str(TAIL);
     page
 }
 
-fn section<'k>(page: &mut String, title: &str, about: &str, keys: impl Iterator<Item = &'k Key>) {
+/// `provider` is empty where the keys are nobody's own.
+fn section<'k>(page: &mut String, title: &str, about: &str, provider: &str, keys: impl Iterator<Item = &'k Key>) {
     // Writing to a `String` cannot fail.
     let _ = writeln!(page, "\n## {title}\n\n{about}\n\n| key | value | default | meaning |\n|---|---|---|---|");
     for key in keys {
-        let default = match (key.required, key.default) {
+        let required = key.required || key.is_required_by(provider);
+        let default = match (required, key.default_with(provider)) {
             (true, _) => "**required**",
             (false, "") => "–",
             (false, default) => default,
