@@ -54,17 +54,17 @@ pub(crate) fn path(args: &Args) -> Result<PathBuf, Failure> {
 
 /// How a command that a hint names begins: with the same `--config` as this one, so that it is about the same file.
 pub(crate) fn command(args: &Args) -> String {
-    match &args.config {
-        Some(path) => {
-            format!("unexpired --config {}", quoted(&unexpired::text::one_line(&path.display().to_string(), 200)))
-        }
-        None => "unexpired".to_owned(),
-    }
+    args.config.as_ref().map_or_else(|| "unexpired".to_owned(), |path| with_config(&path.display().to_string()))
+}
+
+/// The command with this configuration.
+pub(crate) fn with_config(path: &str) -> String {
+    format!("unexpired --config {}", quoted(&unexpired::text::one_line(path, 200)))
 }
 
 /// A word for a shell. What needs no quotes gets none.
 fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/\\._-+:,@%=~".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c) || (cfg!(windows) && c == '\\');
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {
