@@ -41,6 +41,7 @@ fn the_manual_page_has_what_there_is_to_know() {
     {
         assert!(page.contains(part), "{part}");
     }
+    assert!(!page.contains(".SH EXTRA"), "the examples stand once: {page}");
     assert!(page.contains("\\&  5  forbidden by policy"), "{page}");
     for command in [&["token"][..], &["lab"], &["config", "check"], &["config check"]] {
         let page = answer(&[&["man"], command].concat());

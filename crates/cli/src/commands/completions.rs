@@ -5,6 +5,7 @@ use crate::env::GROUPS;
 use crate::failure::{Failure, OTHER, USAGE};
 use crate::out;
 use clap::CommandFactory as _;
+use clap::builder::Resettable;
 use std::fmt::Write as _;
 
 pub(crate) fn run(shell: clap_complete::Shell) -> Result<(), Failure> {
@@ -25,7 +26,7 @@ pub(crate) fn man(path: &[String]) -> Result<(), Failure> {
     }
     let examples = command.get_after_long_help().or(command.get_after_help()).map(ToString::to_string);
     // Mangen would fill the lines of the examples like a paragraph.
-    let command = command.after_help("").after_long_help("");
+    let command = command.after_help(Resettable::Reset).after_long_help(Resettable::Reset);
     let mut page = Vec::new();
     clap_mangen::Man::new(command)
         .render(&mut page)
