@@ -13,7 +13,6 @@ use std::time::Duration;
     after_long_help = EXAMPLES_AND_CODES,
     subcommand_required = true,
     arg_required_else_help = true,
-    disable_help_subcommand = true,
     max_term_width = 100
 )]
 pub(crate) struct Args {
@@ -90,17 +89,17 @@ pub(crate) enum Command {
     },
 
     /// Print the manual page of the command, or of one of its subcommands
-    #[command(hide = true)]
+    #[command(after_help = MAN_EXAMPLES)]
     Man {
-        /// The subcommand, such as `token` or `config check`
+        /// The subcommand, such as `token` or `config check`; the whole command without it
         command: Vec<String>,
     },
 }
 
 #[derive(Debug, Options)]
+#[command(group(clap::ArgGroup::new("which").required(true).args(["name", "provider"])))]
 pub(crate) struct TokenArgs {
     /// The token's name in the configuration
-    #[arg(required_unless_present = "provider", conflicts_with = "provider")]
     pub(crate) name: Option<String>,
 
     /// Without a configuration: mint from this vendor's own environment variables
@@ -202,7 +201,7 @@ pub(crate) struct ProbeArgs {
 
 #[derive(Debug, Options)]
 pub(crate) struct DemoArgs {
-    /// How long the session lasts
+    /// How long the session lasts: 10 to 3600 seconds
     #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u16).range(10..=3600))]
     pub(crate) seconds: u16,
 
@@ -237,6 +236,8 @@ pub(crate) struct LabArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Check the configuration file: says what is wrong with file, line, key and remedy
+    ///
+    /// Looks whether the files and environment variables that it names are there. Reads no secret, runs no program, sends nothing.
     Check,
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
@@ -331,6 +332,12 @@ Examples:
   unexpired completions zsh > ~/.zfunc/_unexpired
   unexpired completions fish > ~/.config/fish/completions/unexpired.fish";
 
+const MAN_EXAMPLES: &str = "\
+Examples:
+  unexpired man | man -l -
+  unexpired man token > ~/.local/share/man/man1/unexpired-token.1
+  unexpired man config check | man -l -";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,7 +356,7 @@ mod tests {
     #[test]
     fn every_command_has_examples() {
         fn check(command: &clap::Command) {
-            for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+            for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
                 let own = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
                 let parents = command.get_after_help().map(ToString::to_string).unwrap_or_default();
                 let line = format!("unexpired {}", command.get_name());

@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::failure::Failure;
-use crate::project::Project;
+use crate::project::{Project, command};
 use crate::shared::{self, Subject};
 use crate::ticket::{self, Ticket};
 use std::time::{Duration, SystemTime};
@@ -53,20 +53,26 @@ pub(crate) fn token(args: &Args, name: &str, ask: &Ask) -> Result<Handed, Failur
     let project = Project::load(args)?;
     if project.token(name)?.export() == Export::Never {
         return Err(Failure::of(ErrorKind::Forbidden, format!("{name}: the token is not printed: export = \"never\""))
-            .hint(format!("ask whether it works without showing it: unexpired probe {name}")));
+            .hint(format!("ask whether it works without showing it: {} probe {name}", project.command)));
     }
     let subject = Subject::configured(&project, name)?;
     let (outcome, kept) = shared::token(args, &subject, ask)?;
     if let Some((store, key, revision)) = kept.filter(|_| outcome.is_ok()) {
         Ticket::of(&subject, key, project.token(name)?, stamp, revision).keep(&store, &project.path, name);
     }
-    outcome.map_err(|error| {
-        let failure = Failure::of(error.kind(), &error);
-        if error.kind() == ErrorKind::TimedOut && ask.timeout.is_some() {
-            return failure.hint(format!("allow more time: unexpired token {name} --timeout 20s"));
-        }
-        failure
-    })
+    outcome.map_err(|error| explain(&error, args, Some(name), ask))
+}
+
+fn explain(error: &Error, args: &Args, name: Option<&str>, ask: &Ask) -> Failure {
+    let Some(name) = name else {
+        // Without a configuration the token is called as its source is.
+        return Failure::of(error.kind(), error.cause());
+    };
+    let failure = Failure::of(error.kind(), error);
+    if error.kind() == ErrorKind::TimedOut && ask.timeout.is_some_and(|timeout| timeout < LONGEST_MINT) {
+        return failure.hint(format!("allow more time: {} token {name} --timeout 20s", command(args)));
+    }
+    failure
 }
 
 /// Says that a resource refused the token `name` with this text.
@@ -77,7 +83,8 @@ pub(crate) fn reject(args: &Args, name: &str, token_text: &Secret) -> Result<Ref
 
 /// The token of a vendor's environment variables.
 pub(crate) fn of_environment(args: &Args, provider: &str, scope: Option<&str>, ask: &Ask) -> Result<Handed, Failure> {
-    Ok(shared::token(args, &Subject::of_environment(provider, scope)?, ask)?.0?)
+    let (outcome, _) = shared::token(args, &Subject::of_environment(provider, scope)?, ask)?;
+    outcome.map_err(|error| explain(&error, args, None, ask))
 }
 
 /// The system's clocks, waiting on the runtime of whoever waits.
@@ -90,5 +97,40 @@ impl Clock for HereClock {
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
         Box::pin(async move { tokio::time::sleep(duration).await })
+    }
+}
+
+/// What a mint may take; to allow more changes nothing.
+const LONGEST_MINT: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use unexpired::MintError;
+
+    /// What is said of a mint that took too long, called with these arguments.
+    fn too_slow(line: &str, name: Option<&str>, timeout: Option<u64>) -> String {
+        let args = Args::parse_from(line.split(' '));
+        let ask = Ask { timeout: timeout.map(Duration::from_secs), ..Ask::default() };
+        let error = Error::new("corp", MintError::new(ErrorKind::TimedOut, "too slow").from_source("oauth"));
+        format!("{:?}", explain(&error, &args, name, &ask))
+    }
+
+    #[test]
+    fn more_time_is_advised_where_that_helps_and_for_the_same_configuration() {
+        let corp = Some("corp");
+        let rows = [
+            ("unexpired token corp", "allow more time: unexpired token corp --timeout 20s"),
+            ("unexpired --config /a/c.toml token corp", "unexpired --config /a/c.toml token corp"),
+            ("unexpired --config /a'b.toml token corp", r"--config '/a'\\''b.toml' token"),
+        ];
+        for (line, hint) in rows {
+            assert!(too_slow(line, corp, Some(4)).contains(hint), "{}", too_slow(line, corp, Some(4)));
+        }
+        for timeout in [Some(20), Some(30), None] {
+            assert!(!too_slow("unexpired token corp", corp, timeout).contains("more time"));
+        }
+        assert!(too_slow("unexpired token --provider oauth", None, Some(4)).contains("\"oauth: too slow\""));
     }
 }

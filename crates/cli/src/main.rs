@@ -43,14 +43,22 @@ fn usage(error: &clap::Error) -> ExitCode {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     ) {
-        let _ = error.print();
-        return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
+        if error.use_stderr() {
+            let _ = error.print();
+            return ExitCode::from(failure::USAGE);
+        }
+        return match out::answer(&error.render().to_string()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.report(),
+        };
     }
     let text = error.render().to_string();
     let mut paragraphs = text.split("\n\n");
     let line = paragraphs.next().unwrap_or_default();
     let line: Vec<&str> = line.trim_start_matches("error:").lines().map(str::trim).collect();
-    let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: "));
+    // Nobody means a value by an unknown option.
+    let helps = |tip: &&str| !tip.starts_with("to pass '");
+    let tip = paragraphs.find_map(|paragraph| paragraph.trim().strip_prefix("tip: ").filter(helps));
     let hint = tip
         .map_or_else(|| "see how it is used: unexpired --help, or unexpired COMMAND --help".to_owned(), str::to_owned);
     let tidy = |text: &str| unexpired::text::one_line(text, 300);

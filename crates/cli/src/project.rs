@@ -13,19 +13,21 @@ use unexpired::{Answer, Error, ErrorKind, Event, TokenManager, TokenManagerBuild
 pub(crate) struct Project {
     pub(crate) config: Config,
     pub(crate) path: PathBuf,
+    /// How hints begin, so that they are about the same configuration.
+    pub(crate) command: String,
 }
 
 impl Project {
     /// Loads the configuration that the arguments, the environment or the platform name.
     pub(crate) fn load(args: &Args) -> Result<Self, Failure> {
         let path = path(args)?;
-        let config = Config::load(&path).map_err(|error| unreadable(&path, &error))?;
+        let config = Config::load(&path).map_err(|error| unreadable(args, &path, &error))?;
         if args.verbose {
             for warning in config.warnings() {
                 out::to_stderr(&format!("warning: {warning}"));
             }
         }
-        Ok(Self { config, path })
+        Ok(Self { config, path, command: command(args) })
     }
 
     /// The token of this name.
@@ -38,7 +40,7 @@ impl Project {
         let names: Vec<&str> = self.config.names().take(NAMES_SHOWN).collect();
         let known = if names.is_empty() { "it names none".to_owned() } else { format!("it has {}", names.join(", ")) };
         Failure::new(USAGE, format!("{} has no token `{name}`; {known}", self.path.display()))
-            .hint("add [token.NAME] to it, or see what there is: unexpired status")
+            .hint(format!("add [token.NAME] to it, or see what there is: {} status", self.command))
     }
 }
 
@@ -48,6 +50,26 @@ pub(crate) fn path(args: &Args) -> Result<PathBuf, Failure> {
         Failure::new(USAGE, "there is no place to look for a configuration: no home folder is known")
             .hint("name the file: unexpired --config FILE …")
     })
+}
+
+/// How a command that a hint names begins: with the same `--config` as this one, so that it is about the same file.
+pub(crate) fn command(args: &Args) -> String {
+    args.config.as_ref().map_or_else(|| "unexpired".to_owned(), |path| with_config(&path.display().to_string()))
+}
+
+/// The command with this configuration.
+pub(crate) fn with_config(path: &str) -> String {
+    format!("unexpired --config {}", quoted(&unexpired::text::one_line(path, 200)))
+}
+
+/// A word for a shell. What needs no quotes gets none.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c) || (cfg!(windows) && c == '\\');
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// Tells on stderr what happens to a token, if `--verbose` asks for it.
@@ -99,10 +121,10 @@ pub(crate) fn narrate(event: &Event) {
     out::to_stderr(&format!("verbose: {}", unexpired::text::one_line(&line, LONGEST_LINE)));
 }
 
-fn unreadable(path: &Path, error: &config::ConfigError) -> Failure {
+fn unreadable(args: &Args, path: &Path, error: &config::ConfigError) -> Failure {
     let failure = Failure::new(USAGE, error);
     if path.exists() {
-        return failure.hint("once it is corrected: unexpired config check");
+        return failure.hint(format!("once it is corrected: {} config check", command(args)));
     }
     failure.hint("without a configuration: unexpired token --provider entra|google|ibm|oauth --scope SCOPE")
 }

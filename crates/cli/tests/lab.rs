@@ -42,10 +42,92 @@ fn a_lab_hands_out_tokens_of_every_provider_and_ends_on_a_signal() {
         );
     }
 
+    // The header's own line about a token works, too.
+    let line = printed.lines().find_map(|line| line.strip_prefix("# Is a token accepted?")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words[..3], ["unexpired", "--config", path], "{line}");
+    let output = home.run(&words[1..]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
     let told = Command::new("kill").args(["-TERM", &lab.id().to_string()]).status().unwrap();
     assert!(told.success());
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(lab.wait().unwrap().code(), Some(0));
     assert!(!file.exists(), "the configuration names files that went away with the lab");
+}
+
+#[test]
+fn a_lab_says_its_endpoints_as_json_on_the_port_that_was_asked_for_with_tls() {
+    let home = Home::new();
+    // A port that was free a moment ago; if somebody takes it in between, another one.
+    let (mut lab, told, port) = (0..5)
+        .find_map(|_| {
+            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let args = ["lab", "--json", "--https", "--port", &port.to_string()];
+            let mut lab = home.unexpired(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let mut line = String::new();
+            BufReader::new(lab.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+            match serde_json::from_str::<serde_json::Value>(&line) {
+                Ok(told) => Some((lab, told, port)),
+                Err(_) => {
+                    lab.wait().unwrap();
+                    None
+                }
+            }
+        })
+        .unwrap();
+    assert_eq!(told["url"], format!("http://127.0.0.1:{port}"));
+    assert_eq!(told["lab"], format!("http://127.0.0.1:{port}/lab"));
+    for provider in ["entra", "google", "ibm", "oauth"] {
+        let url = told[provider]["token_url"].as_str().unwrap();
+        assert!(url.starts_with(&format!("http://127.0.0.1:{port}/")), "{url}");
+    }
+
+    // The authority that it names is that of its TLS.
+    let https = told["https_url"].as_str().unwrap();
+    assert!(https.starts_with("https://localhost:"), "{https}");
+    let key = home.write("key", told["ibm"]["api_key"].as_str().unwrap());
+    let config = format!(
+        "[token.t]\nprovider = 'ibm'\nendpoint = '{https}'\napi_key = {{ file = '{}' }}\nca_file = '{}'\n",
+        key.display(),
+        told["ca_file"].as_str().unwrap()
+    );
+    let config = home.write("c.toml", &config);
+    let output = home.run(&["--config", config.to_str().unwrap(), "token", "t"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
+    // The terminal is closed: nothing is left behind.
+    let key_file = told["google"]["credentials_file"].as_str().unwrap();
+    assert!(std::path::Path::new(key_file).exists());
+    let told = Command::new("kill").args(["-HUP", &lab.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(lab.wait().unwrap().code(), Some(0));
+    assert!(!std::path::Path::new(key_file).exists(), "{key_file}");
+}
+
+/// Whoever starts it with `nohup` wants it to outlive the terminal.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lab_that_was_told_to_ignore_a_hang_up_goes_on() {
+    let home = Home::new();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "trap '' HUP; exec \"$0\" lab --json", env!("CARGO_BIN_EXE_unexpired")])
+        .env_clear()
+        .env("HOME", home.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut lab = command.spawn().unwrap();
+    let mut stdout = BufReader::new(lab.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let id = lab.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    let address = told["url"].as_str().unwrap().strip_prefix("http://").unwrap();
+    std::net::TcpStream::connect(address).unwrap();
+    assert_eq!(lab.try_wait().unwrap(), None);
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(lab.wait().unwrap().code(), Some(0));
 }

@@ -69,14 +69,16 @@ fn a_reader_that_went_away_is_no_panic() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_is_an_error() {
-    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = with_token().unexpired(&["token", "corp"]).stdout(full).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text(&output.stderr).starts_with("error: the answer could not be written to stdout"),
-        "{}",
-        text(&output.stderr)
-    );
+    let home = with_token();
+    for args in
+        [&["token", "corp"][..], &["--help"], &["token", "--help"], &["help"], &["--version"], &["status"], &["man"]]
+    {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = home.unexpired(args).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let stderr = text(&output.stderr);
+        assert!(stderr.starts_with("error: the answer could not be written to stdout"), "{args:?}: {stderr}");
+    }
 }
 
 #[test]

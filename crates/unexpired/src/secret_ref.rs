@@ -61,6 +61,19 @@ impl SecretRef {
     }
 }
 
+impl SecretRef {
+    /// Whether there is something at the place, without reading it. What a program would print is not asked.
+    #[cfg(feature = "config")]
+    pub(crate) fn check(&self) -> Result<(), MintError> {
+        match self {
+            Self::File(path) => open_now(path).map(drop),
+            Self::Env(name) => read_variable(name).map(drop),
+            #[cfg(feature = "command")]
+            Self::Command(_) => Ok(()),
+        }
+    }
+}
+
 impl SecretSource for SecretRef {
     fn secret(&self) -> BoxFuture<'_, Result<Secret, MintError>> {
         match self {
@@ -108,21 +121,10 @@ pub(crate) async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Sen
 }
 
 pub(crate) fn read_now(path: &Path) -> Result<Secret, MintError> {
-    let wrong = |what: &str, remedy: &str| {
-        MintError::new(ErrorKind::Misconfigured, format!("the secret's file {} {what}", shown(path))).remedy(remedy)
-    };
-    let cannot = |error: std::io::Error| {
-        wrong(&format!("cannot be read: {}", error.kind()), "put the secret there, readable for this user")
-    };
-    // A pipe would have to be opened to learn that it is one, and that waits for a writer.
-    let metadata = fs::metadata(path).map_err(cannot)?;
-    if !metadata.is_file() {
-        return Err(wrong("is no regular file", "name a file that holds the secret"));
-    }
-    let mut bytes =
-        Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len().min(MAX_SIZE)).unwrap_or_default()));
-    let file = fs::File::open(path).map_err(cannot)?;
-    file.take(MAX_SIZE.saturating_add(1)).read_to_end(&mut bytes).map_err(cannot)?;
+    let wrong = |what: &str, remedy: &str| wrong_file(path, what, remedy);
+    let (file, size) = open_now(path)?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size.min(MAX_SIZE)).unwrap_or_default()));
+    file.take(MAX_SIZE.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
     if bytes.len() as u64 > MAX_SIZE {
         return Err(wrong("is larger than 1 MiB", "name a file that holds the secret and nothing else"));
     }
@@ -134,6 +136,29 @@ pub(crate) fn read_now(path: &Path) -> Result<Secret, MintError> {
         return Err(wrong("is empty", "put the secret there"));
     }
     Ok(Secret::new(text))
+}
+
+/// The file and its size.
+fn open_now(path: &Path) -> Result<(fs::File, u64), MintError> {
+    // A pipe would have to be opened to learn that it is one, and that waits for a writer.
+    let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() {
+        return Err(wrong_file(path, "is no regular file", "name a file that holds the secret"));
+    }
+    let file = fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+    Ok((file, metadata.len()))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> MintError {
+    let what = match error.kind() {
+        std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+        kind => format!("cannot be read: {kind}"),
+    };
+    wrong_file(path, &what, "put the secret there, readable for this user")
+}
+
+fn wrong_file(path: &Path, what: &str, remedy: &str) -> MintError {
+    MintError::new(ErrorKind::Misconfigured, format!("the secret's file {} {what}", shown(path))).remedy(remedy)
 }
 
 fn read_variable(name: &str) -> Result<Secret, MintError> {
@@ -152,7 +177,16 @@ fn read_variable(name: &str) -> Result<Secret, MintError> {
 /// An empty secret would be sent as one.
 #[cfg(feature = "command")]
 async fn run(argv: Vec<String>) -> Result<Secret, MintError> {
-    let secret = unexpired_command::Command::argv(argv).build()?.secret().await?;
+    // It must not be taken for a source of the same name.
+    let secrets = |error: MintError| {
+        let told = MintError::new(error.kind(), format!("the secret's command: {}", error.message()));
+        match error.remedy_text() {
+            Some(remedy) => told.remedy(remedy),
+            None => told,
+        }
+    };
+    let command = unexpired_command::Command::argv(argv).build().map_err(secrets)?;
+    let secret = command.secret().await.map_err(secrets)?;
     if secret.is_empty() {
         return Err(MintError::new(ErrorKind::Misconfigured, "the secret's command printed an empty line"));
     }
@@ -201,7 +235,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s");
         let place = SecretRef::file(&path);
-        assert!(secret_of(&place).unwrap_err().contains("cannot be read"));
+        assert!(secret_of(&place).unwrap_err().contains("does not exist"));
         let absent = place.revision();
         let mut seen = vec![absent];
         for (text, secret) in

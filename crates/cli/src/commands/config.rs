@@ -3,8 +3,8 @@
 use crate::args::{Args, ConfigCommand};
 use crate::failure::{Failure, USAGE};
 use crate::out;
-use crate::project::Project;
-use unexpired::config::Config;
+use crate::project::{Project, command};
+use unexpired::config::{Config, ConfigError};
 
 pub(crate) fn run(args: &Args, own: &ConfigCommand) -> Result<(), Failure> {
     match own {
@@ -13,7 +13,8 @@ pub(crate) fn run(args: &Args, own: &ConfigCommand) -> Result<(), Failure> {
     }
 }
 
-/// Says all that is wrong, not only the first. Touches neither network nor secrets nor programs.
+/// Says all that is wrong, not only the first, and what the configuration names and is not there. Touches no network, reads no secret, runs no
+/// program.
 fn check(args: &Args) -> Result<(), Failure> {
     let project = Project::load(args).map_err(|failure| all_problems(args).unwrap_or(failure))?;
     let config = &project.config;
@@ -21,6 +22,9 @@ fn check(args: &Args) -> Result<(), Failure> {
         for warning in config.warnings() {
             out::to_stderr(&format!("warning: {warning}"));
         }
+    }
+    if let Some(failure) = every(args, &config.missing()) {
+        return Err(failure);
     }
     let names: Vec<&str> = config.names().collect();
     let tokens = crate::demo::story::count(names.len() as u64, "token");
@@ -34,10 +38,14 @@ fn all_problems(args: &Args) -> Option<Failure> {
     // Only a file that was trusted has an error with a line.
     Config::load(&path).err()?.line()?;
     let text = std::fs::read_to_string(&path).ok()?;
-    let problems = Config::problems(&text, &path.display().to_string());
+    every(args, &Config::problems(&text, &path.display().to_string()))
+}
+
+/// Each problem on its line; `None` if there is none.
+fn every(args: &Args, problems: &[ConfigError]) -> Option<Failure> {
     let (last, first) = problems.split_last()?;
     for problem in first {
         out::to_stderr(&format!("error: {problem}"));
     }
-    Some(Failure::new(USAGE, last).hint("once it is corrected: unexpired config check"))
+    Some(Failure::new(USAGE, last).hint(format!("once it is corrected: {} config check", command(args))))
 }

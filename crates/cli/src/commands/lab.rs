@@ -21,7 +21,7 @@ pub(crate) fn run(own: &LabArgs) -> Result<(), Failure> {
         Failure::new(OTHER, format!("the lab could not be started: {error}"))
             .hint("if the port is taken, leave --port out: a free one is found")
     })?;
-    let text = if own.json { endpoints(&lab)? } else { page(&lab) };
+    let text = if own.json { endpoints(&lab)? } else { page(&lab, own) };
     if let Some(path) = &own.config_file {
         write_config(path, lab.config_toml())?;
     }
@@ -34,7 +34,7 @@ pub(crate) fn run(own: &LabArgs) -> Result<(), Failure> {
 }
 
 /// Everything as a configuration file whose comments name the endpoints.
-fn page(lab: &Lab) -> String {
+fn page(lab: &Lab, own: &LabArgs) -> String {
     let at = lab.endpoints();
     let mut text = format!("{MARK}: serves until it is interrupted. All of this is a configuration file.\n#\n");
     let mut line = |what: &str, url: &str| text.push_str(&format!("#   {what:<18} {url}\n"));
@@ -50,7 +50,14 @@ fn page(lab: &Lab) -> String {
         line("with TLS", url);
         line("its authority", ca_file);
     }
-    text.push_str("#\n# Take all tokens back:    curl --json '{\"all\": true}' ");
+    let file = own.config_file.as_deref().unwrap_or(Path::new("lab.toml")).display().to_string();
+    let saved = if own.config_file.is_some() { "" } else { " (save this as lab.toml first)" };
+    text.push_str(&format!(
+        "#\n# Is a token accepted?      {} probe lab-entra --url {}{saved}\n",
+        crate::project::with_config(&file),
+        at.check
+    ));
+    text.push_str("# Take all tokens back:    curl --json '{\"all\": true}' ");
     text.push_str(&format!("{}/revoke\n", at.lab));
     text.push_str(
         "# An outage of 5 s:        curl --json '{\"fault\": \"status\", \"status\": 503, \"lasting\": \"5s\"}' ",
@@ -96,6 +103,8 @@ fn write_config(path: &Path, config: &str) -> Result<(), Failure> {
 struct End {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// The terminal was closed.
+    hang_up: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
@@ -103,15 +112,34 @@ impl End {
     fn listen() -> Result<Self, Failure> {
         use tokio::signal::unix::{SignalKind, signal};
         let on = |kind| signal(kind).map_err(|error| Failure::new(OTHER, format!("signals: {error}")));
-        Ok(Self { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+            hang_up: if hang_up_is_ignored() { None } else { Some(on(SignalKind::hangup())?) },
+        })
     }
 
     async fn wait(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            () = async {
+                match &mut self.hang_up {
+                    Some(signal) => drop(signal.recv().await),
+                    None => std::future::pending().await,
+                }
+            } => {}
         }
     }
+}
+
+/// Whether it was started to outlive its terminal, by `nohup`. Linux tells; elsewhere it ends with the terminal.
+#[cfg(unix)]
+fn hang_up_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The first bit is signal 1, SIGHUP.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 #[cfg(not(unix))]

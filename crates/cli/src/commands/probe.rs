@@ -8,23 +8,30 @@ use crate::project::{Narrator, Project};
 use unexpired::config::{TokenConfig, hosts_allow};
 use unexpired::http::{Client, Endpoint, Response};
 use unexpired::text::{mask, one_line};
-use unexpired::{Challenge, ErrorKind, MintRequest, Token, TokenOptions, parse_www_authenticate};
+use unexpired::{Challenge, ErrorKind, MintError, MintRequest, Token, TokenOptions, parse_www_authenticate};
 
 pub(crate) fn run(args: &Args, own: &ProbeArgs) -> Result<(), Failure> {
     let project = Project::load(args)?;
     let name = &own.name;
     let config = project.token(name)?;
-    let endpoint = endpoint(name, config, own.url.as_deref())?;
+    let endpoint = endpoint(&project, name, config, own.url.as_deref())?;
     let builder = project.config.manager(name)?;
     let (manager, narrator) = Narrator::watch(args, builder);
     let token = narrator.finish(manager.blocking_token_with(TokenOptions::new()))?.token;
     let client = project.config.client(name)?;
-    let response = runtime()?.block_on(ask(&client, &endpoint, &token))?;
-    judge(name, &endpoint, &token, &response)
+    let response = runtime()?.block_on(ask(&client, &endpoint, &token)).map_err(|error| {
+        let url = one_line(endpoint.as_str(), 120);
+        let line = format!("{name}: the token was minted, but {url} could not be asked: {}", told(&error));
+        let failure = Failure::of(error.kind(), line);
+        let other = format!("name a page of the resource: {} probe {name} --url https://HOST/PATH", project.command);
+        if own.url.is_none() { failure.hint(other) } else { failure }
+    })?;
+    judge(&project, name, &endpoint, &token, &response)
 }
 
 /// Where to send the token: what was named, else the root of the only host that the token is for. Never anywhere else.
-fn endpoint(name: &str, config: &TokenConfig, url: Option<&str>) -> Result<Endpoint, Failure> {
+fn endpoint(project: &Project, name: &str, config: &TokenConfig, url: Option<&str>) -> Result<Endpoint, Failure> {
+    let command = &project.command;
     let hosts = config.hosts();
     let url = match url {
         Some(url) => url.to_owned(),
@@ -32,11 +39,16 @@ fn endpoint(name: &str, config: &TokenConfig, url: Option<&str>) -> Result<Endpo
             [only] if !only.to_string().contains('*') => format!("https://{only}/"),
             _ => {
                 return Err(Failure::new(USAGE, format!("{name}: `hosts` does not name exactly one host to ask"))
-                    .hint(format!("name a page of the resource: unexpired probe {name} --url https://HOST/PATH")));
+                    .hint(format!("name a page of the resource: {command} probe {name} --url https://HOST/PATH")));
             }
         },
     };
-    let endpoint = Endpoint::parse(&url)?;
+    let endpoint = Endpoint::parse(&url).map_err(|error| {
+        // Its words are for token endpoints.
+        let line = format!("--url: {}", told(&error).replace("the endpoint", "the address"));
+        Failure::new(USAGE, line)
+            .hint(format!("name a page of the resource: {command} probe {name} --url https://HOST/PATH"))
+    })?;
     if !hosts_allow(hosts, endpoint.host()) {
         let line =
             format!("{name}: the token is not for {}; nothing was minted or sent", one_line(endpoint.host(), 80));
@@ -46,23 +58,35 @@ fn endpoint(name: &str, config: &TokenConfig, url: Option<&str>) -> Result<Endpo
     Ok(endpoint)
 }
 
-async fn ask(client: &Client, endpoint: &Endpoint, token: &Token) -> Result<Response, Failure> {
-    let host = endpoint.host();
+async fn ask(client: &Client, endpoint: &Endpoint, token: &Token) -> Result<Response, MintError> {
     // A token is a b64token, and so is text.
-    let authorization = token.authorization().to_str().map_err(|_| Failure::silent(crate::failure::OTHER))?;
+    let authorization =
+        token.authorization().to_str().map_err(|_| MintError::new(ErrorKind::Malformed, "the token is no text"))?;
     let headers = [("authorization", authorization), ("accept", "*/*")];
-    client.get(endpoint, &headers, None, &MintRequest::standalone()).await.map_err(|error| {
-        let error = unexpired::MintError::from(error);
-        Failure::of(error.kind(), format!("the token was minted, but {host} could not be asked: {error}"))
-    })
+    Ok(client.get(endpoint, &headers, None, &MintRequest::standalone()).await?)
 }
 
-fn judge(name: &str, endpoint: &Endpoint, token: &Token, response: &Response) -> Result<(), Failure> {
+/// What an error says, without the host that the line names already; and what to do, but for an example of a token endpoint.
+fn told(error: &MintError) -> String {
+    match error.remedy_text().filter(|remedy| !remedy.contains("such as")) {
+        Some(remedy) => format!("{}; {remedy}", error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+fn judge(
+    project: &Project,
+    name: &str,
+    endpoint: &Endpoint,
+    token: &Token,
+    response: &Response,
+) -> Result<(), Failure> {
+    let command = &project.command;
     let host = one_line(endpoint.host(), 80);
     let status = response.status();
     let other = || {
         let page = one_line(endpoint.with_path("/PATH").as_str(), 120);
-        format!("name a page that needs the token: unexpired probe {name} --url {page}")
+        format!("name a page that needs the token: {command} probe {name} --url {page}")
     };
     match status {
         200..=299 => out::answer(&format!(
@@ -95,7 +119,7 @@ fn judge(name: &str, endpoint: &Endpoint, token: &Token, response: &Response) ->
                 _ => (
                     ErrorKind::Rejected,
                     "refuses a token that was minted a moment ago",
-                    format!("check scope and audience: unexpired status {name}"),
+                    format!("check scope and audience: {command} status {name}"),
                 ),
             };
             Err(Failure::of(kind, format!("{name}: {host} {meaning}: {status}{said}")).hint(hint))

@@ -92,6 +92,9 @@ fn paragraph(name: &str, token: &TokenConfig, record: Option<&TokenRecord>, now:
     if let Some(scope) = token.scope() {
         add("scope", scope);
     }
+    if let Some(audience) = token.audience() {
+        add("audience", audience.to_owned());
+    }
     let hosts: Vec<String> = token.hosts().iter().map(ToString::to_string).collect();
     add("hosts", if hosts.is_empty() { "none: `probe` sends it nowhere".to_owned() } else { hosts.join(", ") });
     if token.export() == Export::Never {
@@ -139,6 +142,7 @@ fn object(name: &str, token: &TokenConfig, record: Option<&TokenRecord>, now: Ti
         "name": name,
         "provider": token.provider(),
         "scope": token.scope(),
+        "audience": token.audience(),
         "hosts": token.hosts().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "export": if token.export() == Export::Never { "never" } else { "allowed" },
         "min_ttl_seconds": token.min_ttl().map(|min_ttl| min_ttl.as_secs()),

@@ -1,5 +1,6 @@
 //! From a table to a source: the keys handed to the provider's builder.
 
+use super::placed::{self, PlacedSecret};
 use super::section::Section;
 use super::{ConfigError, token_file::TokenFile};
 use crate::{Chain, ErrorKind, MemoryStore, MintError, SecretRef, SecretSource, StoreError, TokenSource, TokenStore};
@@ -16,17 +17,24 @@ pub(super) enum Stores {
     Files,
 }
 
-/// One HTTP client for all that trust the same authorities: they share connections.
-#[derive(Clone, Default)]
-pub(super) struct Clients(Arc<Mutex<Vec<(Trust, Client)>>>);
+/// One HTTP client for all that trust the same authorities: they share connections. Knows the file's name, for errors.
+#[derive(Clone)]
+pub(super) struct Clients {
+    file: Arc<str>,
+    known: Arc<Mutex<Vec<(Trust, Client)>>>,
+}
 
 type Trust = (Roots, Option<PathBuf>);
 
 impl Clients {
+    pub(super) fn new(file: &str) -> Self {
+        Self { file: file.into(), known: Arc::default() }
+    }
+
     pub(super) fn client(&self, section: &Section) -> Result<Client, MintError> {
         let roots = if section.text("roots") == Some("bundled") { Roots::Bundled } else { Roots::System };
         let trust = (roots, section.path("ca_file").map(Path::to_path_buf));
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, client)) = known.iter().find(|(other, _)| *other == trust) {
             return Ok(client.clone());
         }
@@ -53,7 +61,10 @@ pub(super) fn source(
         "oauth" => oauth(section, clients, stores),
         _ => command(section),
     };
-    let primary = primary.map_err(|error| located(section, &error))?;
+    let mut primary = primary.map_err(|error| located(section, &error))?;
+    if section.has("ca_file") {
+        primary = placed::ca_file(primary, place(section, "ca_file", clients));
+    }
     let Some(fallback) = section.fallback() else { return Ok(primary) };
     let kinds = section.texts("fallback_on").iter().filter_map(|name| {
         [ErrorKind::Denied, ErrorKind::Unavailable, ErrorKind::TimedOut, ErrorKind::Malformed]
@@ -72,10 +83,13 @@ type Built = Result<Arc<dyn TokenSource>, MintError>;
 
 fn entra(section: &Section, clients: &Clients) -> Built {
     let text = |key| section.text(key).unwrap_or_default();
-    let mut builder =
-        unexpired_entra::ClientSecret::builder(text("tenant"), text("client_id"), secret(section, "client_secret")?)
-            .scope(&scope(section).unwrap_or_default())
-            .client(clients.client(section)?);
+    let mut builder = unexpired_entra::ClientSecret::builder(
+        text("tenant"),
+        text("client_id"),
+        secret(section, "client_secret", clients)?,
+    )
+    .scope(&scope(section).unwrap_or_default())
+    .client(clients.client(section)?);
     if let Some(cloud) = section.text("cloud") {
         builder = builder.cloud(cloud.parse()?);
     }
@@ -86,8 +100,8 @@ fn entra(section: &Section, clients: &Clients) -> Built {
 }
 
 fn google(section: &Section, clients: &Clients) -> Built {
-    let mut builder =
-        unexpired_google::ServiceAccount::builder(secret(section, "credentials")?).client(clients.client(section)?);
+    let mut builder = unexpired_google::ServiceAccount::builder(secret(section, "credentials", clients)?)
+        .client(clients.client(section)?);
     for scope in section.texts("scope").iter().flat_map(|text| text.split_ascii_whitespace()) {
         builder = builder.scope(scope);
     }
@@ -107,7 +121,8 @@ fn google(section: &Section, clients: &Clients) -> Built {
 }
 
 fn ibm(section: &Section, clients: &Clients) -> Built {
-    let mut builder = unexpired_ibm::ApiKey::builder(secret(section, "api_key")?).client(clients.client(section)?);
+    let mut builder =
+        unexpired_ibm::ApiKey::builder(secret(section, "api_key", clients)?).client(clients.client(section)?);
     if let Some(scope) = scope(section) {
         builder = builder.scope(&scope);
     }
@@ -126,10 +141,10 @@ fn oauth(section: &Section, clients: &Clients, stores: Stores) -> Built {
     let client_id = section.text("client_id").unwrap_or_default();
     let client = clients.client(section)?;
     if section.text("grant") != Some("refresh_token") {
-        let builder = oauth_common(section, ClientCredentials::builder(server, client_id).client(client))?;
+        let builder = oauth_common(section, clients, ClientCredentials::builder(server, client_id).client(client))?;
         return Ok(Arc::new(builder.build()?));
     }
-    let builder = oauth_common(section, RefreshToken::builder(server, client_id).client(client))?;
+    let builder = oauth_common(section, clients, RefreshToken::builder(server, client_id).client(client))?;
     let builder = match section.path("refresh_token_file") {
         Some(path) => {
             let records = match stores {
@@ -137,7 +152,8 @@ fn oauth(section: &Section, clients: &Clients, stores: Stores) -> Built {
                 Stores::Files => open_beside(path)?,
             };
             let file = TokenFile::new(path, records);
-            builder.refresh_token(file.secret()).store(Arc::new(file))
+            let secret = PlacedSecret::new(file.secret(), place(section, "refresh_token_file", clients));
+            builder.refresh_token(Arc::new(secret)).store(Arc::new(file))
         }
         None => {
             let store = match stores {
@@ -145,7 +161,7 @@ fn oauth(section: &Section, clients: &Clients, stores: Stores) -> Built {
                 Stores::Files => open_default()?,
             };
             let place = section.secret("refresh_token").map(SecretRef::place).unwrap_or_default();
-            builder.refresh_token(secret(section, "refresh_token")?).place(&place).store(store)
+            builder.refresh_token(secret(section, "refresh_token", clients)?).place(&place).store(store)
         }
     };
     Ok(Arc::new(builder.build()?))
@@ -154,10 +170,11 @@ fn oauth(section: &Section, clients: &Clients, stores: Stores) -> Built {
 /// What both grants know.
 fn oauth_common<G>(
     section: &Section,
+    clients: &Clients,
     mut builder: unexpired_oauth::Builder<G>,
 ) -> Result<unexpired_oauth::Builder<G>, MintError> {
     if section.has("client_secret") {
-        builder = builder.client_secret(secret(section, "client_secret")?);
+        builder = builder.client_secret(secret(section, "client_secret", clients)?);
     }
     if let Some(client_auth) = section.text("client_auth") {
         builder = builder.client_auth(client_auth.parse()?);
@@ -175,6 +192,14 @@ fn oauth_common<G>(
         builder = builder.param(name, value);
     }
     Ok(builder)
+}
+
+/// Why the token request takes no such parameter. Nothing but it is asked about, so the answer is about it.
+pub(super) fn refused_param(name: &str, value: &str) -> Option<MintError> {
+    let server = unexpired_oauth::Server::token_url("https://localhost/token").ok()?;
+    let secret = Arc::new(crate::Secret::new("any"));
+    let builder = unexpired_oauth::ClientCredentials::builder(server, "any").client_secret(secret);
+    builder.param(name, value).build().err()
 }
 
 fn command(section: &Section) -> Built {
@@ -197,11 +222,19 @@ fn command(section: &Section) -> Built {
     Ok(Arc::new(builder.build()?))
 }
 
-fn secret(section: &Section, key: &str) -> Result<Arc<dyn SecretSource>, MintError> {
+fn secret(section: &Section, key: &str, clients: &Clients) -> Result<Arc<dyn SecretSource>, MintError> {
     match section.secret(key) {
-        Some(secret) => Ok(Arc::new(secret.clone())),
+        Some(secret) => Ok(Arc::new(PlacedSecret::new(Arc::new(secret.clone()), place(section, key, clients)))),
         None => Err(MintError::new(ErrorKind::Misconfigured, format!("{key} is missing")).remedy(format!("add {key}"))),
     }
+}
+
+/// `FILE:LINE: KEY`. Of a long file name the end tells more.
+fn place(section: &Section, key: &str, clients: &Clients) -> String {
+    let skip = clients.file.chars().count().saturating_sub(LONGEST_FILE);
+    let file: String = clients.file.chars().skip(skip).collect();
+    let cut = if skip > 0 { "…" } else { "" };
+    format!("{cut}{file}:{}: {}.{key}", section.line_of(key), section.path)
 }
 
 fn memory() -> Arc<dyn TokenStore> {
@@ -211,7 +244,9 @@ fn memory() -> Arc<dyn TokenStore> {
 /// What a provider does not accept, with the line of the key that it speaks of.
 fn located(section: &Section, error: &MintError) -> ConfigError {
     let text = error.to_string();
-    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    // The host is made of words, too.
+    let said = error.endpoint_host().map_or_else(|| text.clone(), |host| text.replace(host, ""));
+    let words: Vec<&str> = said.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     let key = words.into_iter().find(|word| section.has(word)).unwrap_or("provider");
     ConfigError::new(&text, "").with_kind(error.kind()).at(section.line_of(key), format!("{}.{key}", section.path))
 }
@@ -224,8 +259,16 @@ fn open_beside(path: &Path) -> Result<Arc<dyn TokenStore>, MintError> {
 
 /// For `refresh_token`: the state folder.
 fn open_default() -> Result<Arc<dyn TokenStore>, MintError> {
+    let set = std::env::var_os("UNEXPIRED_STORE").filter(|folder| !folder.is_empty());
+    if set.is_some_and(|folder| !Path::new(&folder).is_absolute()) {
+        return Err(MintError::new(
+            ErrorKind::Misconfigured,
+            "UNEXPIRED_STORE, where refresh_token is kept when it rotates, is no absolute path",
+        )
+        .remedy("set it to the absolute path of a folder of yours, or unset it"));
+    }
     let folder = unexpired_store::default_dir().into_iter().next().ok_or_else(|| {
-        MintError::new(ErrorKind::Misconfigured, "there is no folder to keep refresh tokens in")
+        MintError::new(ErrorKind::Misconfigured, "there is no folder to keep refresh_token in when it rotates")
             .remedy("set UNEXPIRED_STORE to the absolute path of a folder of yours")
     })?;
     open(&folder)
@@ -238,3 +281,6 @@ fn open(folder: &Path) -> Result<Arc<dyn TokenStore>, MintError> {
 fn unusable(error: &StoreError) -> MintError {
     MintError::new(ErrorKind::Misconfigured, error.to_string())
 }
+
+/// Leaves room in an error's line for what is wrong.
+const LONGEST_FILE: usize = 48;

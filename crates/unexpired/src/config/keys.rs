@@ -8,12 +8,16 @@ pub(super) struct Key {
     pub(super) shape: Shape,
     /// Whether it must be there (for the providers that know it).
     pub(super) required: bool,
+    /// Which of them cannot do without it, where that is not all.
+    pub(super) required_by: &'static [&'static str],
     /// Whether it belongs to the token as a whole: no such key stands in a `fallback`.
     pub(super) outermost: bool,
     /// What it means, in full sentences, for the reference page and for editors.
     pub(super) about: &'static str,
     /// What holds without it; empty where it is required.
     pub(super) default: &'static str,
+    /// The same for a provider with which it is another.
+    pub(super) default_of: &'static [(&'static str, &'static str)],
     /// A value as it is written in TOML.
     pub(super) example: &'static str,
 }
@@ -55,12 +59,33 @@ pub(super) enum Shape {
 
 /// A key with what most keys have.
 const fn key(name: &'static str, providers: &'static [&'static str], shape: Shape) -> Key {
-    Key { name, providers, shape, required: false, outermost: false, about: "", default: "", example: "" }
+    Key {
+        name,
+        providers,
+        shape,
+        required: false,
+        required_by: &[],
+        outermost: false,
+        about: "",
+        default: "",
+        default_of: &[],
+        example: "",
+    }
 }
 
 impl Key {
     const fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    const fn required_by(mut self, providers: &'static [&'static str]) -> Self {
+        self.required_by = providers;
+        self
+    }
+
+    const fn default_of(mut self, defaults: &'static [(&'static str, &'static str)]) -> Self {
+        self.default_of = defaults;
         self
     }
 
@@ -74,6 +99,16 @@ impl Key {
         self.default = default;
         self.example = example;
         self
+    }
+
+    /// Whether a table of `provider` cannot do without it.
+    pub(super) fn is_required_by(&self, provider: &str) -> bool {
+        self.is_for(provider) && (self.required || self.required_by.contains(&provider))
+    }
+
+    /// What holds without it, with `provider`.
+    pub(super) fn default_with(&self, provider: &str) -> &'static str {
+        self.default_of.iter().find(|(name, _)| *name == provider).map_or(self.default, |(_, default)| default)
     }
 
     /// Whether `provider` knows this key.
@@ -106,9 +141,9 @@ pub(super) const TOKEN: &[Key] = &[
         "",
         "\"entra\"",
     ),
-    key("scope", &["entra", "google", "ibm", "oauth"], Shape::Texts).about(
+    key("scope", &["entra", "google", "ibm", "oauth"], Shape::Texts).required_by(&["entra"]).default_of(&[("google", "`https://www.googleapis.com/auth/cloud-platform`, unless `audience` is set")]).about(
         "What the token is for. Several scopes are an array, or one string with blanks between them. `entra` takes exactly one and requires it: a resource and `/.default`.",
-        "`google`: `https://www.googleapis.com/auth/cloud-platform`, unless `audience` is set; `ibm`, `oauth`: none",
+        "none",
         "\"https://cognitiveservices.azure.us/.default\"",
     ),
     key("audience", &["google", "oauth"], Shape::Text).about(
@@ -161,9 +196,9 @@ pub(super) const TOKEN: &[Key] = &[
         "none",
         "\"https://login.example.com\"",
     ),
-    key("token_url", &["google", "oauth"], Shape::Url).about(
+    key("token_url", &["google", "oauth"], Shape::Url).default_of(&[("google", "the key file's `token_uri`")]).about(
         "The token endpoint. `oauth`: either this or `issuer`. `google`: in place of the key file's `token_uri`.",
-        "`google`: the key file's `token_uri`",
+        "none",
         "\"https://login.example.com/oauth2/token\"",
     ),
     key("grant", &["oauth"], Shape::Choice(&["client_credentials", "refresh_token"])).about(
@@ -176,9 +211,9 @@ pub(super) const TOKEN: &[Key] = &[
         "",
         "\"aaaaaaaa-0000-4000-8000-000000000001\"",
     ),
-    key("client_secret", &["entra", "oauth"], Shape::Secret).about(
-        "The application's secret, as a secret reference. `entra` requires it (its value, not its id); `oauth` requires it for the client credentials grant.",
-        "none, where `client_auth` is `none`",
+    key("client_secret", &["entra", "oauth"], Shape::Secret).required_by(&["entra"]).about(
+        "The application's secret, as a secret reference: its value, not its id. `oauth` requires it for the client credentials grant.",
+        "none, with the refresh-token grant",
         "{ file = \"/run/secrets/corp\" }",
     ),
     key("client_auth", &["oauth"], Shape::Choice(&["client_secret_basic", "client_secret_post", "none"])).about(
@@ -242,9 +277,9 @@ pub(super) const TOKEN: &[Key] = &[
         "\"print-token | tail -n 1\"",
     ),
     key("timeout", &["command"], Shape::Duration).about(
-        "How long the program may take. Afterwards it and all that it started is killed.",
+        "How long the program may take, at most 20 s. Afterwards it and all that it started is killed.",
         "`10s`",
-        "\"30s\"",
+        "\"15s\"",
     ),
     key("ttl", &["command"], Shape::Duration).about(
         "The life of a token whose expiry neither the answer nor the token itself tells.",

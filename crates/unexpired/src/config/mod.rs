@@ -44,6 +44,8 @@ mod duration;
 mod error;
 mod hosts;
 mod keys;
+mod missing;
+mod placed;
 mod reference;
 mod rules;
 mod schema;
@@ -110,9 +112,18 @@ impl Config {
             Ok(parsed) => parsed,
             Err(error) => {
                 // Not its `Display`: that shows the line, and a secret may stand there.
-                let line = reader.line(error.span().map_or(0, |span| span.start));
-                let remedy = "strings stand in quotes, tables in [brackets]: see https://toml.io";
-                return Err(vec![ConfigError::new(error.message(), remedy).at(line, "").in_file(name)]);
+                let span = error.span().unwrap_or_default();
+                let line = reader.line(span.start);
+                let mut wrong = ConfigError::new(
+                    error.message(),
+                    "strings stand in quotes, tables in [brackets]: see https://toml.io",
+                );
+                if error.message() == "duplicate key" {
+                    let key = text.get(span).unwrap_or_default().trim_matches(['"', '\'']);
+                    let what = format!("the key {} stands here a second time", section::shown(key));
+                    wrong = ConfigError::new(what, "remove one of the two");
+                }
+                return Err(vec![wrong.at(line, "").in_file(name)]);
             }
         };
         let (tokens, routes) = reader.document(parsed.get_ref());
@@ -120,7 +131,7 @@ impl Config {
         for (_, route) in &routes {
             rules::check_route(route, &names, &mut reader);
         }
-        let clients = build::Clients::default();
+        let clients = build::Clients::new(name);
         for (_, section) in &tokens {
             let before = reader.errors.len();
             rules::check(section, &mut reader);
@@ -183,6 +194,26 @@ impl Config {
             }
         }
         warnings
+    }
+
+    /// What the configuration names and this machine does not have, or this user may not read: files of secrets, `ca_file`,
+    /// `refresh_token_file`, environment variables. In the order of the lines. Nothing is read and no program is run; so a secret that a program
+    /// prints is not looked for.
+    ///
+    /// ```
+    /// let text = "[token.ci]\nprovider = 'ibm'\napi_key = { file = '/no/such/file' }";
+    /// let config = unexpired::config::Config::parse(text, "config.toml")?;
+    /// assert_eq!(
+    ///     config.missing()[0].to_string(),
+    ///     "config.toml:3: token.ci.api_key: the secret's file /no/such/file does not exist; put the secret there, readable for this user",
+    /// );
+    /// # Ok::<(), unexpired::config::ConfigError>(())
+    /// ```
+    pub fn missing(&self) -> Vec<ConfigError> {
+        let mut missing: Vec<ConfigError> =
+            self.tokens.iter().flat_map(|token| missing::missing(&token.section)).collect();
+        missing.sort_by_key(ConfigError::line);
+        missing.into_iter().map(|error| error.in_file(&self.file)).collect()
     }
 
     /// The source of a token, fallbacks and all. Secrets are read when it mints.

@@ -14,6 +14,7 @@ pub fn reference() -> String {
         &mut page,
         "Common keys",
         "They stand in every `[token.NAME]`.",
+        "",
         keys::TOKEN.iter().filter(|key| key.providers.is_empty()),
     );
     for (name, about) in keys::PROVIDERS {
@@ -22,22 +23,25 @@ pub fn reference() -> String {
             &mut page,
             &title,
             about,
+            name,
             keys::TOKEN.iter().filter(|key| !key.providers.is_empty() && key.is_for(name)),
         );
     }
     let route =
         "A route names a token and where requests go with it. This version checks routes; nothing serves them yet.";
-    section(&mut page, "`[route.NAME]`", route, keys::ROUTE.iter());
-    section(&mut page, "Secret references", SECRETS, keys::SECRET.iter());
+    section(&mut page, "`[route.NAME]`", route, "", keys::ROUTE.iter());
+    section(&mut page, "Secret references", SECRETS, "", keys::SECRET.iter());
     page.push_str(TAIL);
     page
 }
 
-fn section<'k>(page: &mut String, title: &str, about: &str, keys: impl Iterator<Item = &'k Key>) {
+/// `provider` is empty where the keys are nobody's own.
+fn section<'k>(page: &mut String, title: &str, about: &str, provider: &str, keys: impl Iterator<Item = &'k Key>) {
     // Writing to a `String` cannot fail.
     let _ = writeln!(page, "\n## {title}\n\n{about}\n\n| key | value | default | meaning |\n|---|---|---|---|");
     for key in keys {
-        let default = match (key.required, key.default) {
+        let required = key.required || key.is_required_by(provider);
+        let default = match (required, key.default_with(provider)) {
             (true, _) => "**required**",
             (false, "") => "–",
             (false, default) => default,
@@ -84,7 +88,7 @@ A file that the world, or a group other than the owner's private one, can write 
 who can write it decides where secrets go and which commands run. For the same reason nothing is picked up from the working folder, and
 paths begin at the root.
 
-`unexpired config check` says what is wrong, with line and remedy. `unexpired config schema` prints the JSON Schema; with
+`unexpired config check` says what is wrong, with line and remedy, and which of the files and variables that are named here are not there. `unexpired config schema` prints the JSON Schema; with
 `#:schema /path/of/unexpired.schema.json` in the first line, editors that use taplo complete from it.
 
 ```toml

@@ -1,6 +1,8 @@
 //! What the keys of one token must say together.
 
-use super::section::{Reader, Section};
+use super::build;
+use super::section::{Reader, Section, shown};
+use std::time::Duration;
 use unexpired_http::Endpoint;
 
 /// Checks a token's table and its fallbacks.
@@ -9,7 +11,7 @@ pub(super) fn check(section: &Section, reader: &mut Reader) {
         "oauth" => oauth(section, reader),
         "google" => google(section, reader),
         "entra" => entra(section, reader),
-        "command" => one_of(section, reader, "command", "shell"),
+        "command" => command(section, reader),
         _ => {}
     }
     if section.has("fallback_on") && !section.has("fallback") {
@@ -64,6 +66,13 @@ fn entra(section: &Section, reader: &mut Reader) {
     }
 }
 
+fn command(section: &Section, reader: &mut Reader) {
+    one_of(section, reader, "command", "shell");
+    if section.duration("timeout").is_some_and(|timeout| timeout > LONGEST_TIMEOUT) {
+        wrong(section, reader, "timeout", "is longer than 20 s, which no mint may take", "set it to 20s or less");
+    }
+}
+
 fn google(section: &Section, reader: &mut Reader) {
     if section.has("audience") && section.has("scope") {
         let remedy = "remove one of them: a self-signed JWT is for scopes or for one audience";
@@ -73,6 +82,16 @@ fn google(section: &Section, reader: &mut Reader) {
 
 fn oauth(section: &Section, reader: &mut Reader) {
     one_of(section, reader, "issuer", "token_url");
+    for (name, value) in section.map("params") {
+        if let Some(error) = build::refused_param(name, value) {
+            reader.wrong(
+                section.line_of("params"),
+                format!("{}.params.{}", section.path, shown(name)),
+                error.message(),
+                error.remedy_text().unwrap_or_default(),
+            );
+        }
+    }
     let public = section.text("client_auth") == Some("none");
     if public && section.has("client_secret") {
         wrong(section, reader, "client_auth", "is none, and there is a client_secret", "remove one of them");
@@ -109,11 +128,13 @@ fn oauth(section: &Section, reader: &mut Reader) {
     }
 }
 
-/// Exactly one of two keys must be there.
+/// Exactly one of two keys must be there. One that is there and wrong counts as there.
 fn one_of(section: &Section, reader: &mut Reader, one: &str, other: &str) {
     match (section.has(one), section.has(other)) {
         (true, true) => wrong(section, reader, other, &format!("stands beside {one}"), "remove one of them"),
-        (false, false) => missing(section, reader, one, &format!("add {one} or {other}")),
+        (false, false) if !was_told(section, reader, other) => {
+            missing(section, reader, one, &format!("add {one} or {other}"));
+        }
         _ => {}
     }
 }
@@ -124,11 +145,19 @@ fn wrong(section: &Section, reader: &mut Reader, key: &str, what: &str, remedy: 
 
 /// A key that is missing; unless it is there and was wrong, which was told of already.
 fn missing(section: &Section, reader: &mut Reader, key: &str, remedy: &str) {
+    if !was_told(section, reader, key) {
+        reader.wrong(section.line, format!("{}.{key}", section.path), "is missing", remedy);
+    }
+}
+
+/// Whether the key, or what it was probably meant to be, was told to be wrong.
+fn was_told(section: &Section, reader: &Reader, key: &str) -> bool {
     let at = format!("{}.{key}", section.path);
     let told = |error: &super::ConfigError| {
         error.key().strip_prefix(at.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    if !reader.errors.iter().any(told) && !reader.meant.contains(&at) {
-        reader.wrong(section.line, at, "is missing", remedy);
-    }
+    reader.errors.iter().any(told) || reader.meant.contains(&at)
 }
+
+/// What a mint may take in all: a program that took longer would never be waited for.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(20);

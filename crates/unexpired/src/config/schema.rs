@@ -16,6 +16,7 @@ pub fn schema() -> String {
     let token = |nested: bool| {
         let keys: Vec<&Key> = keys::TOKEN.iter().filter(|key| !(nested && key.outermost)).collect();
         let mut object = table(&keys);
+        object.insert("dependentRequired".into(), json!({ "fallback_on": ["fallback"] }));
         object.insert("allOf".into(), keys::PROVIDER_NAMES.iter().map(|name| provider(name, &keys)).collect());
         Value::Object(object)
     };
@@ -65,21 +66,43 @@ fn table(keys: &[&Key]) -> Map<String, Value> {
 /// Which keys a provider knows, and which it cannot do without.
 fn provider(name: &str, keys: &[&Key]) -> Value {
     let known: Vec<&str> = keys.iter().filter(|key| key.is_for(name)).map(|key| key.name).collect();
-    let required: Vec<&str> = keys.iter().filter(|key| key.required && key.is_for(name)).map(|key| key.name).collect();
+    let required: Vec<&str> = keys.iter().filter(|key| key.is_required_by(name)).map(|key| key.name).collect();
     let mut then = json!({ "propertyNames": { "enum": known }, "required": required });
-    let one_of = |one: &str, other: &str| json!([{ "required": [one] }, { "required": [other] }]);
-    let pair = match name {
-        "oauth" => Some(("issuer", "token_url")),
-        "command" => Some(("command", "shell")),
-        _ => None,
-    };
-    if let (Some((one, other)), Some(then)) = (pair, then.as_object_mut()) {
-        then.insert("oneOf".into(), one_of(one, other));
+    if let (Some(then), Value::Object(together)) = (then.as_object_mut(), together(name)) {
+        then.extend(together);
     }
     json!({
         "if": { "properties": { "provider": { "const": name } }, "required": ["provider"] },
         "then": then,
     })
+}
+
+/// What the keys of a provider must say together: `rules.rs`, as far as a schema can say it.
+fn together(provider: &str) -> Value {
+    let has = |key: &str| json!({ "required": [key] });
+    let one_of = |one: &str, other: &str| json!([has(one), has(other)]);
+    let none_of = |keys: &[&str]| json!({ "not": { "anyOf": keys.iter().map(|key| has(key)).collect::<Vec<_>>() } });
+    let public = json!({ "properties": { "client_auth": { "const": "none" } }, "required": ["client_auth"] });
+    match provider {
+        "entra" => json!({ "properties": { "scope": { "maxItems": 1 } } }),
+        "google" => json!({ "not": { "required": ["audience", "scope"] } }),
+        "command" => json!({ "oneOf": one_of("command", "shell") }),
+        "oauth" => json!({
+            "oneOf": one_of("issuer", "token_url"),
+            "if": { "properties": { "grant": { "const": "refresh_token" } }, "required": ["grant"] },
+            "then": {
+                "oneOf": one_of("refresh_token", "refresh_token_file"),
+                "if": { "required": ["client_auth"] },
+                "then": { "if": public, "then": none_of(&["client_secret"]), "else": has("client_secret") },
+            },
+            "else": {
+                "required": ["client_secret"],
+                "properties": { "client_auth": { "not": { "const": "none" } } },
+                "allOf": [none_of(&["refresh_token", "refresh_token_file"])],
+            },
+        }),
+        _ => Value::Null,
+    }
 }
 
 fn described(key: &Key) -> Value {
@@ -95,8 +118,9 @@ fn shape(shape: Shape) -> Value {
     let text = || json!({ "type": "string", "minLength": 1 });
     let strings = || json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1 });
     match shape {
-        Shape::Text | Shape::Script | Shape::Path => text(),
-        Shape::Url => json!({ "type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://" }),
+        Shape::Text | Shape::Script => text(),
+        Shape::Path => json!({ "type": "string", "pattern": PATH }),
+        Shape::Url => json!({ "type": "string", "pattern": URL }),
         Shape::Texts => json!({ "anyOf": [text(), strings()] }),
         Shape::Hosts => strings(),
         Shape::Argv => json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 }),
@@ -105,7 +129,9 @@ fn shape(shape: Shape) -> Value {
         Shape::Choice(choices) => json!({ "type": "string", "enum": choices }),
         Shape::Choices(choices) => json!({ "type": "array", "items": { "type": "string", "enum": choices } }),
         Shape::Secret => json!({ "$ref": "#/$defs/secret" }),
-        Shape::SecretOrPath => json!({ "anyOf": [text(), { "$ref": "#/$defs/secret" }] }),
+        Shape::SecretOrPath => {
+            json!({ "anyOf": [{ "type": "string", "pattern": PATH }, { "$ref": "#/$defs/secret" }] })
+        }
         Shape::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Shape::Fallback => json!({ "$ref": "#/$defs/fallback" }),
     }
@@ -120,3 +146,8 @@ fn secret() -> Value {
     object.insert("description".into(), json!("Where a secret is; it does not stand in this file."));
     Value::Object(object)
 }
+
+/// From the root, as Unix or Windows write it.
+const PATH: &str = r"^(/|[A-Za-z]:[\\/]|\\\\)";
+/// HTTPS, or loopback.
+const URL: &str = r"^([Hh][Tt][Tt][Pp][Ss]://|[Hh][Tt][Tt][Pp]://(localhost|127(\.[0-9]+){3}|\[::1\])([:/?]|$))";

@@ -598,7 +598,7 @@ impl Reader {
 }
 
 /// A key as it is shown. What does not look like a key may be anything, a secret too.
-fn shown(key: &str) -> String {
+pub(super) fn shown(key: &str) -> String {
     let plain =
         key.len() <= 40 && !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if plain && mask(key) == key { key.to_owned() } else { "?".to_owned() }

@@ -184,6 +184,18 @@ fn errors_name_file_line_key_and_remedy() {
             "c.toml:3: token.t.token_url: stands beside issuer; remove one of them",
         ),
         (
+            "[token.t]\nprovider = 'oauth'\ntoken_url = 'http://x.example/t'\nclient_id = 'c'\nclient_secret = { env = 'S' }",
+            "c.toml:3: token.t.token_url: x.example: plain HTTP would show the credential to the network; use https://",
+        ),
+        (
+            "[token.t]\nprovider = 'oauth'\ntokenurl = 'https://x.example/t'\nclient_id = 'c'\nclient_secret = { env = 'S' }",
+            "c.toml:3: token.t.tokenurl: there is no such key; did you mean `token_url`?",
+        ),
+        (
+            "O\ngrant = 'refresh_token'\nrefresh_token_file = 'rel'",
+            "c.toml:7: token.t.refresh_token_file: is no path from the root; write the whole path, beginning at the root",
+        ),
+        (
             "O\ngrant = 'refresh_token'",
             "c.toml:1: token.t.refresh_token: is missing; add refresh_token or refresh_token_file",
         ),
@@ -201,7 +213,15 @@ fn errors_name_file_line_key_and_remedy() {
         ),
         (
             "O\nparams = { grant_type = 'password' }",
-            "c.toml:2: token.t.provider: oauth: grant_type may not be set as an extra parameter; remove it: the protocol sets it",
+            "c.toml:6: token.t.params.grant_type: grant_type may not be set as an extra parameter; remove it: the protocol sets it",
+        ),
+        (
+            "O\nscope = 'read'\nparams = { scope = 'x' }",
+            "c.toml:7: token.t.params.scope: scope may not be set as an extra parameter; use the option scope",
+        ),
+        (
+            "O\n[token.t.params]\nclient_secret = 'hunter2'",
+            "c.toml:6: token.t.params.client_secret: client_secret may not be set as an extra parameter; use the option client_secret",
         ),
         (
             "O\nparams = { x = 1 }",
@@ -243,6 +263,19 @@ fn errors_name_file_line_key_and_remedy() {
             "[token.t]\nprovider = 'command'\nshell = 'x'\ntimeout = '0s'",
             "c.toml:4: token.t.timeout: is no duration of more than nothing; write it as \"10m\", \"90s\" or \"1h30m\"",
         ),
+        (
+            "[token.t]\nprovider = 'command'\nshell = 'x'\ntimeout = '21s'",
+            "c.toml:4: token.t.timeout: is longer than 20 s, which no mint may take; set it to 20s or less",
+        ),
+        (
+            "[token.t]\nprovider = 'command'\nshell = ['x']",
+            "c.toml:3: token.t.shell: must be a string, and is an array; write it as shell = \"print-token | tail -n 1\"",
+        ),
+        (
+            "P\nscope = 'a'\n\"scope\" = 'hunter2'",
+            "c.toml:5: the key scope stands here a second time; remove one of the two",
+        ),
+        ("P\n[token.t]", "c.toml:4: the key t stands here a second time; remove one of the two"),
         (
             "[token.t]\nprovider = 'command'\nshell = 'x'\ncwd = '.'",
             "c.toml:4: token.t.cwd: is no path from the root; write the whole path, beginning at the root",
@@ -363,7 +396,7 @@ fallback_on   = ["denied"]
 [token.corp.fallback]
 provider = "command"
 command  = ["print-token", "--json"]
-timeout  = "30s"
+timeout  = "20s"
 ttl      = "1h"
 env      = { A = "b" }
 cwd      = "/tmp"
@@ -452,8 +485,114 @@ fn every_provider_with_every_key() {
     assert_eq!(error.kind(), ErrorKind::NotConfigured);
 }
 
+/// An editor's view of a text: the same document as JSON, against the schema.
+fn fits_the_schema(text: &str) -> Result<(), String> {
+    fn json(value: &toml::de::DeValue<'_>) -> serde_json::Value {
+        use toml::de::DeValue;
+        match value {
+            DeValue::Boolean(value) => (*value).into(),
+            DeValue::Array(array) => array.iter().map(|item| json(item.get_ref())).collect(),
+            DeValue::Table(table) => object(table),
+            DeValue::Integer(value) => value.to_string().parse::<i64>().unwrap().into(),
+            DeValue::Float(_) => 0.5.into(),
+            other => other.as_str().unwrap_or("a date").into(),
+        }
+    }
+    fn object(table: &DeTable<'_>) -> serde_json::Value {
+        let members = table.iter().map(|(name, item)| (name.get_ref().to_string(), json(item.get_ref())));
+        serde_json::Value::Object(members.collect())
+    }
+    static SCHEMA: std::sync::LazyLock<jsonschema::Validator> =
+        std::sync::LazyLock::new(|| jsonschema::validator_for(&serde_json::from_str(&schema()).unwrap()).unwrap());
+    let document = object(DeTable::parse(text).unwrap().get_ref());
+    SCHEMA.validate(&document).map_err(|error| format!("{error} at {}\n{text}", error.instance_path()))
+}
+
 #[test]
-fn the_schema_accepts_the_examples_and_knows_every_key() {
+fn the_schema_accepts_what_the_parser_accepts() {
+    let lab = unexpired_testkit::lab::Lab::start(unexpired_testkit::lab::LabOptions::new()).unwrap();
+    let mut texts = vec![GOOD.to_owned(), PREFIX.to_owned(), lab.config_toml().to_owned()];
+    for file in ["README.md", "docs/reference/config.md", "docs/providers"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file);
+        let files = std::fs::read_dir(&path).map(|folder| folder.flatten().map(|entry| entry.path()).collect());
+        for file in files.unwrap_or_else(|_| vec![path]) {
+            let page = std::fs::read_to_string(file).unwrap();
+            let blocks = page.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap().to_owned());
+            texts.extend(blocks.filter(|block| block.contains("[token.")));
+        }
+    }
+    assert!(texts.len() > 8, "the examples are not found");
+    for text in texts {
+        assert_eq!(Config::problems(&text, "c.toml"), [], "{text}");
+        assert_eq!(fits_the_schema(&text), Ok(()));
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_the_parser_refuses() {
+    const PUBLIC: &str = "[token.t]\nprovider = 'oauth'\ntoken_url = 'https://as.example.com/token'\nclient_id = 'c'\n";
+    let without = |text: &str, key: &str| -> String {
+        text.lines().filter(|line| !line.starts_with(key)).map(|line| format!("{line}\n")).collect()
+    };
+    let mut texts = vec![
+        without(ENTRA, "scope"),
+        without(ENTRA, "client_secret"),
+        without(ENTRA, "tenant"),
+        without(OAUTH, "client_secret"),
+        without(OAUTH, "token_url"),
+        without(PREFIX, "api_key"),
+        without(PREFIX, "provider"),
+        format!("{}scope = ['a/.default', 'b/.default']", without(ENTRA, "scope")),
+        "[token.t]\nprovider = 'google'\ncredentials = 'k.json'".to_owned(),
+        "[token.t]\nprovider = 'google'\ncredentials = '/k'\naudience = 'a'\nscope = 's'".to_owned(),
+        "[token.t]\nprovider = 'command'".to_owned(),
+        "[token.t]\nprovider = 'command'\ncommand = ['x']\nshell = 'y'".to_owned(),
+        "[other]".to_owned(),
+    ];
+    for key in [
+        "grant = 'refresh_token'",
+        "grant = 'refresh_token'\nrefresh_token = { env = 'R' }\nrefresh_token_file = '/r'",
+        "grant = 'refresh_token'\nrefresh_token_file = 'r'",
+        "grant = 'refresh_token'\nrefresh_token = { env = 'R' }\nclient_auth = 'client_secret_post'",
+        "client_auth = 'none'",
+    ] {
+        texts.push(format!("{PUBLIC}{key}"));
+    }
+    for key in [
+        "issuer = 'https://as.example.com'",
+        "client_auth = 'none'",
+        "refresh_token = { env = 'R' }",
+        "grant = 'refresh_token'\nrefresh_token = { env = 'R' }\nclient_auth = 'none'",
+        "tenant = 'x'",
+        "scop = 'x'",
+    ] {
+        texts.push(format!("{OAUTH}{key}"));
+    }
+    for key in [
+        "endpoint = 'http://evil.example'",
+        "endpoint = 'http://127.0.0.1.evil.example'",
+        "endpoint = 'ftp://iam.example'",
+        "ca_file = 'ca.pem'",
+        "min_ttl = '10'",
+        "fallback_on = ['denied']",
+        "fallback = { provider = 'command' }",
+        "fallback = { provider = 'command', shell = 'x', hosts = ['a.example'] }",
+        "export = 'sometimes'",
+        "hosts = []",
+    ] {
+        texts.push(format!("{PREFIX}{key}"));
+    }
+    for secret in ["'hunter2'", "{}", "{ file = 'rel' }", "{ env = 'A', file = '/b' }", "{ keyring = 'x' }"] {
+        texts.push(format!("[token.t]\nprovider = 'ibm'\napi_key = {secret}"));
+    }
+    for text in texts {
+        assert_ne!(Config::problems(&text, "c.toml"), [], "{text}");
+        assert!(fits_the_schema(&text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn the_schema_knows_every_key() {
     let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
     for (table, keys) in [("token", keys::TOKEN), ("route", keys::ROUTE)] {
         let properties = schema["$defs"][table]["properties"].as_object().unwrap();
