@@ -1,5 +1,6 @@
 //! Sources, one after the other.
 
+use crate::flight::{caught, panicked};
 use crate::source::TokenSource;
 use crate::{BoxFuture, ErrorKind, MintError, MintRequest, Token};
 use std::sync::Arc;
@@ -71,10 +72,11 @@ impl Chain {
         }
     }
 
-    /// More errors that let the next source step in; [`Denied`](ErrorKind::Denied) is the one that makes sense.
+    /// More errors that let the next source step in: [`Denied`](ErrorKind::Denied), or a transient one. Others never do and are ignored: a wrong
+    /// configuration is to be put right, and what policy forbids stays forbidden.
     #[must_use]
     pub fn fallback_on(mut self, kinds: impl IntoIterator<Item = ErrorKind>) -> Self {
-        self.steps_in_on.extend(kinds);
+        self.steps_in_on.extend(kinds.into_iter().filter(|kind| kind.is_transient() || *kind == ErrorKind::Denied));
         self
     }
 
@@ -94,9 +96,14 @@ impl Chain {
 
 impl Member {
     async fn mint(&self, request: MintRequest) -> Result<Token, MintError> {
-        let minted = request.within_deadline(self.source.mint(request.clone())).await;
-        let timed_out = || Err(MintError::new(ErrorKind::TimedOut, "no answer in its share of the time"));
-        let token = minted.unwrap_or_else(timed_out).map_err(|error| error.from_source(self.label.clone()))?;
+        let own = request.clone();
+        // A panic is this member's failure, not the chain's.
+        let minted = match request.within_deadline(caught(|| self.source.mint(own))).await {
+            Some(Some(minted)) => minted,
+            Some(None) => Err(panicked()),
+            None => Err(MintError::new(ErrorKind::TimedOut, "no answer in its share of the time")),
+        };
+        let token = minted.map_err(|error| error.from_source(self.label.clone()))?;
         let inner = token.source();
         let label = if inner.is_empty() || inner == self.source.name() {
             self.label.clone()

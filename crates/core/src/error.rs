@@ -180,6 +180,11 @@ impl MintError {
         self.0.host.as_deref()
     }
 
+    /// What to do now.
+    pub fn remedy_text(&self) -> Option<&str> {
+        self.0.remedy.as_deref()
+    }
+
     /// How long the server asked to wait.
     pub fn wait(&self) -> Option<Duration> {
         self.0.retry_after
@@ -244,6 +249,11 @@ impl Error {
     /// The error that callers of the token `name` see.
     pub fn new(name: impl Into<Arc<str>>, cause: MintError) -> Self {
         Self(Arc::new(Shown { name: name.into(), cause, next_attempt: None, wait: None }))
+    }
+
+    /// An error that was remembered elsewhere, until the source is asked again at `next_attempt`.
+    pub fn remembered(name: impl Into<Arc<str>>, cause: MintError, next_attempt: Timestamp, now: Timestamp) -> Self {
+        Self::new(name, cause).until(next_attempt, now)
     }
 
     /// The same error with the moment at which the source is asked again, and how far off that is.

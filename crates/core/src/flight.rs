@@ -9,14 +9,15 @@ use std::hash::BuildHasher as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// What those who wait hold on to.
 pub(crate) struct Flight {
-    done: watch::Sender<Option<Outcome>>,
+    outcome: OnceLock<Outcome>,
+    landed: Notify,
     waiters: AtomicUsize,
 }
 
@@ -31,26 +32,39 @@ pub(crate) enum Outcome {
 
 impl Flight {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { done: watch::Sender::new(None), waiters: AtomicUsize::new(0) })
+        Arc::new(Self { outcome: OnceLock::new(), landed: Notify::new(), waiters: AtomicUsize::new(0) })
     }
 
-    /// Waits for the end, and is counted as a waiter meanwhile: a flight tries more than once only for somebody who waits.
-    pub(crate) async fn outcome(&self) -> Outcome {
-        struct Waiting<'a>(&'a AtomicUsize);
-        impl Drop for Waiting<'_> {
+    /// Waits for the end, and is counted as a waiter from now on: a flight tries more than once only for somebody who waits.
+    pub(crate) fn outcome(flight: Arc<Self>) -> impl Future<Output = Outcome> {
+        struct Waiting(Arc<Flight>);
+        impl Drop for Waiting {
             fn drop(&mut self) {
-                self.0.fetch_sub(1, Ordering::AcqRel);
+                // After the end nobody counts any more, and thousands would queue up to write here.
+                if self.0.outcome.get().is_none() {
+                    self.0.waiters.fetch_sub(1, Ordering::AcqRel);
+                }
             }
         }
-        self.waiters.fetch_add(1, Ordering::AcqRel);
-        let _waiting = Waiting(&self.waiters);
-        self.outcome_uncounted().await
+        flight.waiters.fetch_add(1, Ordering::AcqRel);
+        let waiting = Waiting(flight);
+        async move { waiting.0.outcome_uncounted().await }
     }
 
     async fn outcome_uncounted(&self) -> Outcome {
-        let mut done = self.done.subscribe();
-        let outcome = done.wait_for(Option::is_some).await;
-        outcome.ok().and_then(|outcome| outcome.clone()).unwrap_or(Outcome::Lost)
+        // Made before the look, so that an end in between is not missed.
+        let landed = self.landed.notified();
+        if self.outcome.get().is_none() {
+            landed.await;
+        }
+        self.outcome.get().cloned().unwrap_or(Outcome::Lost)
+    }
+
+    /// The end, told to everyone who waits. What is said first counts.
+    fn end(&self, outcome: Outcome) {
+        if self.outcome.set(outcome).is_ok() {
+            self.landed.notify_waiters();
+        }
     }
 }
 
@@ -68,18 +82,21 @@ impl Inner {
         self.spawner.spawn(Box::pin(fly(order, guard)));
     }
 
-    /// A given runtime may be one that nobody drives: then the flight never lands, and nobody else would tell those who wait for it.
+    /// A given runtime may be one that nobody drives, and a source may block the thread it runs on: then the flight never lands, and nobody
+    /// else would tell those who wait for it. Watched from the thread that runs no foreign code.
     fn watch(self: &Arc<Self>, order: &Order<Arc<Flight>>) {
         #[cfg(feature = "thread")]
-        if self.spawner.is_runtime() {
+        if self.spawner.is_watched() {
             let (inner, flight, id, end) = (self.clone(), order.handle.clone(), order.id, order.deadline + GRACE);
-            spawn_on_thread(Box::pin(async move {
+            let watch = async move {
                 if within(&inner.clock, end, flight.outcome_uncounted()).await.is_none() {
-                    inner.spawner.lost();
+                    let _ = inner.spawner.lost();
                     inner.cell.lost(id, inner.clock.now());
-                    flight.done.send_replace(Some(Outcome::Lost));
+                    flight.end(Outcome::Lost);
                 }
-            }));
+            };
+            // Without the thread there is nothing to watch from; the flight's own start has told of it.
+            let _ = crate::background::watch(Box::pin(watch));
         }
         #[cfg(not(feature = "thread"))]
         let _ = order;
@@ -92,18 +109,21 @@ impl Inner {
 
     /// One request to the source.
     async fn attempt(&self, order: &Order<Arc<Flight>>) -> Result<Token, Error> {
-        let request = MintRequest::new(self.clock.clone(), order.deadline, order.held.clone(), order.claims.clone());
+        let request = MintRequest::ordered(self.clock.clone(), order);
         let minted = within(&self.clock, order.deadline, caught(|| self.source.mint(request))).await;
-        let unavailable = |kind, message: &str| MintError::new(kind, message);
         let result = match minted {
             Some(Some(result)) => result,
-            Some(None) => Err(unavailable(ErrorKind::Unavailable, "the source panicked")
-                .remedy("this is a defect of the source: report it")),
-            None => Err(unavailable(ErrorKind::TimedOut, "no answer within 20 s")),
+            Some(None) => Err(panicked()),
+            None => Err(MintError::new(ErrorKind::TimedOut, "no answer within 20 s")),
         };
         let token = result.map_err(|error| Error::new(self.name.clone(), error.from_source(self.source.name())))?;
         let token = if token.source().is_empty() { token.with_source(self.source.name()) } else { token };
-        let token = token.with_moments(Moments::of(token.lifetime(), self.min_ttl, random()));
+        // Moments that are shared with others (through a store) stay as they are.
+        let token = if token.is_settled() {
+            token
+        } else {
+            token.with_moments(Moments::of(token.lifetime(), self.min_ttl, random()))
+        };
         if token.moments().phase(self.clock.now()) == Phase::Expired {
             let error =
                 MintError::new(ErrorKind::Malformed, "the token has expired on arrival").from_source(token.source());
@@ -168,22 +188,22 @@ impl Landing {
             Landed::Token(served, replaced) => {
                 inner.mints.fetch_add(1, Ordering::Relaxed);
                 // Those who wait come first; whoever watches can be told afterwards.
-                self.flight.done.send_replace(Some(Outcome::Token(served.clone())));
+                self.flight.end(Outcome::Token(served.clone()));
                 inner.arrived(&served, replaced, attempts, took);
                 return;
             }
             Landed::Failed(error) => Outcome::Failed(error),
         };
-        self.flight.done.send_replace(Some(outcome));
+        self.flight.end(outcome);
     }
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
         if !self.landed {
-            self.inner.spawner.lost();
+            let _ = self.inner.spawner.lost();
             self.inner.cell.lost(self.id, self.inner.clock.now());
-            self.flight.done.send_replace(Some(Outcome::Lost));
+            self.flight.end(Outcome::Lost);
         }
     }
 }
@@ -204,9 +224,15 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
         let mut refusals = 0_u32;
         let mut not_before = clock.now();
         let mut revision = None;
+        let mut mints = 0;
         loop {
             let Some(inner) = weak.upgrade() else { return };
             let now = clock.now();
+            let minted = inner.mints.load(Ordering::Relaxed);
+            if mints != minted {
+                // Somebody's call brought a token: refusals are over.
+                (mints, refusals, not_before, revision) = (minted, 0, now, None);
+            }
             if revision.is_some_and(|revision| revision != inner.revision()) {
                 // The credential was replaced: what was refused before says nothing any more.
                 (refusals, not_before, revision) = (0, now, None);
@@ -249,13 +275,15 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
     }));
 }
 
-/// Says that nobody keeps the token fresh any more.
+/// The task ends while the manager lives: its runtime was shut down. The background thread takes over.
 struct Keeper(Weak<Inner>, u32);
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if let Some(inner) = self.0.upgrade() {
-            let _ = inner.kept_fresh.compare_exchange(self.1, 0, Ordering::AcqRel, Ordering::Acquire);
+        let Some(inner) = self.0.upgrade() else { return };
+        let _ = inner.kept_fresh.compare_exchange(self.1, 0, Ordering::AcqRel, Ordering::Acquire);
+        if inner.spawner.lost() {
+            keep_fresh(&inner);
         }
     }
 }
@@ -266,6 +294,9 @@ pub(crate) struct Spawner {
     given: Option<Given>,
     /// The given place has dropped a flight: it is shut down, and the background thread steps in.
     dead: Arc<AtomicBool>,
+    /// The process it was given in: a forked child has none of its threads.
+    #[cfg(feature = "thread")]
+    pid: u32,
 }
 
 #[derive(Clone)]
@@ -278,11 +309,11 @@ enum Given {
 impl Spawner {
     #[cfg(feature = "thread")]
     pub(crate) fn runtime(handle: tokio::runtime::Handle) -> Self {
-        Self { given: Some(Given::Runtime(handle)), dead: Arc::default() }
+        Self { given: Some(Given::Runtime(handle)), dead: Arc::default(), pid: crate::cell::pid() }
     }
 
     pub(crate) fn given(spawn: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static) -> Self {
-        Self { given: Some(Given::Function(Arc::new(spawn))), dead: Arc::default() }
+        Self { given: Some(Given::Function(Arc::new(spawn))), ..Self::default() }
     }
 
     #[cfg(not(feature = "thread"))]
@@ -290,19 +321,28 @@ impl Spawner {
         self.given.is_some()
     }
 
+    /// Whether flights run where somebody else may hold them up. Who gives a function of his own sees to that himself.
     #[cfg(feature = "thread")]
-    fn is_runtime(&self) -> bool {
-        matches!(self.given, Some(Given::Runtime(_))) && !self.dead.load(Ordering::Acquire)
+    fn is_watched(&self) -> bool {
+        !matches!(self.given, Some(Given::Function(_)))
     }
 
-    fn lost(&self) {
-        self.dead.store(true, Ordering::Release);
+    #[cfg(feature = "thread")]
+    fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+            || (matches!(self.given, Some(Given::Runtime(_))) && self.pid != crate::cell::pid())
+    }
+
+    /// The given place does not run what it is given. Whether that is news, and another steps in.
+    fn lost(&self) -> bool {
+        let first = !self.dead.swap(true, Ordering::AcqRel);
+        first && self.given.is_some() && cfg!(feature = "thread")
     }
 
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         match &self.given {
             #[cfg(feature = "thread")]
-            Some(_) if self.dead.load(Ordering::Acquire) => spawn_on_thread(future),
+            Some(_) if self.is_dead() => spawn_on_thread(future),
             #[cfg(feature = "thread")]
             Some(Given::Runtime(handle)) => drop(handle.spawn(future)),
             Some(Given::Function(spawn)) => spawn(future),
@@ -316,18 +356,19 @@ impl Spawner {
 
 #[cfg(feature = "thread")]
 fn spawn_on_thread(future: BoxFuture<'static, ()>) {
-    match crate::background::handle() {
-        Ok(handle) => drop(handle.spawn(future)),
-        // No thread can be had: dropping the future makes the flight a lost one, which its waiters see.
-        Err(error) => {
-            tracing::error!(target: "unexpired", %error, "cannot start the background thread");
-            drop(future);
-        }
+    // If no thread can be had the future is dropped: that makes the flight a lost one, which its waiters see.
+    if let Err(error) = crate::background::spawn(future) {
+        tracing::error!(target: "unexpired", %error, "cannot start the background thread");
     }
 }
 
+/// What a panic of a source counts as.
+pub(crate) fn panicked() -> MintError {
+    MintError::new(ErrorKind::Unavailable, "the source panicked").remedy("this is a defect of the source: report it")
+}
+
 /// The output of a future made by `make`; `None` if making or polling it panics.
-async fn caught<F: Future>(make: impl FnOnce() -> F) -> Option<F::Output> {
+pub(crate) async fn caught<F: Future>(make: impl FnOnce() -> F) -> Option<F::Output> {
     let mut future = pin!(catch_unwind(AssertUnwindSafe(make)).ok()?);
     std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
         Ok(Poll::Ready(output)) => Poll::Ready(Some(output)),
@@ -338,7 +379,7 @@ async fn caught<F: Future>(make: impl FnOnce() -> F) -> Option<F::Output> {
 }
 
 /// A number in 0..1. It spreads waits and guards no secret, so the standard library's keys are random enough.
-fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     (RandomState::new().hash_one(0_u8) >> 11) as f64 / (1_u64 << 53) as f64
 }
 

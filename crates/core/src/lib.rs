@@ -22,6 +22,7 @@ mod secret;
 mod slot;
 mod source;
 mod store;
+mod stored;
 #[cfg(feature = "thread")]
 mod sys;
 #[cfg(feature = "test-clock")]
@@ -38,7 +39,11 @@ pub use moments::{Moments, Phase};
 pub use secret::{Secret, SecretSource};
 pub use slot::Rejection;
 pub use source::{MintRequest, TokenSource};
-pub use store::{MemoryStore, Record, RefreshTokenRecord, StoreError, StoreGuard, StoreKey, TokenStore};
+pub use store::{
+    FailureRecord, MemoryStore, Record, RefreshTokenRecord, RejectionRecord, StoreError, StoreGuard, StoreKey,
+    TokenRecord, TokenStore,
+};
+pub use stored::{Refusal, StoredSource};
 #[cfg(feature = "test-clock")]
 pub use test_clock::TestClock;
 #[cfg(feature = "thread")]

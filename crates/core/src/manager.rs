@@ -288,10 +288,11 @@ impl TokenManager {
     /// The caller's time is up: the token if it has life in it, else an error.
     fn too_late(&self, options: TokenOptions) -> Result<Answer, Error> {
         let now = self.0.clock.now();
-        let ask = Ask { min_ttl: options.min_ttl, joined: true, revision: None, claims: false };
-        if let Some(token) = self.cached().filter(|_| !options.claims) {
-            let short = token.moments().expires_at.until(now) < ask.min_ttl;
-            return Ok(Answer { token, short, reissued: false });
+        let held = self.0.cell.read(|slot| slot.current().map(|(token, reissued)| (token.clone(), reissued)));
+        let usable = held.filter(|(token, _)| !options.claims && token.moments().phase(now) != Phase::Expired);
+        if let Some((token, reissued)) = usable {
+            let short = token.moments().expires_at.until(now) < options.min_ttl;
+            return Ok(Answer { token, short, reissued });
         }
         let cause = MintError::new(ErrorKind::TimedOut, "no token within the time the caller allowed")
             .from_source(self.0.source.name())
@@ -311,7 +312,8 @@ impl TokenManager {
                 decision = inner.cell.ask(now, ask, Flight::new);
                 ask.revision = None;
             }
-            let flight = match decision {
+            // Counted as one who waits before the flight starts: it may fail at once, and tries again only for somebody.
+            let (waiting, limit) = match decision {
                 Decision::Serve(served) => return Ok(self.serve(served)),
                 Decision::ServeAndFly(served, order) => {
                     inner.launch(order);
@@ -320,44 +322,26 @@ impl TokenManager {
                 Decision::Fail(error) => return Err(error),
                 // Asked for and given above; a source whose revision changes on every look ends here.
                 Decision::Revision => continue,
-                Decision::Join(flight) => flight,
-                Decision::Fly(order, None) => {
-                    let flight = order.handle.clone();
+                Decision::Join(flight) => (Flight::outcome(flight), None),
+                Decision::Fly(order, limit) => {
+                    let waiting = Flight::outcome(order.handle.clone());
                     inner.launch(order);
-                    flight
-                }
-                Decision::Fly(order, Some((limit, served))) => {
-                    let flight = order.handle.clone();
-                    inner.launch(order);
-                    return match within(&inner.clock, now + limit, flight.outcome()).await {
-                        Some(Outcome::Token(new)) if new.token.moments().phase(inner.clock.now()) != Phase::Expired => {
-                            Ok(self.serve(new))
-                        }
-                        // The old token has life in it: it is what the caller came for. After a wait the clock is read again.
-                        _ if served.token.moments().phase(inner.clock.now()) != Phase::Expired => {
-                            Ok(self.serve(served))
-                        }
-                        Some(Outcome::Failed(error)) => Err(error),
-                        _ => continue,
-                    };
+                    (waiting, limit)
                 }
             };
-            match flight.outcome().await {
-                Outcome::Token(served) => {
-                    let now = inner.clock.now();
-                    // Whether these are the claims that were demanded, the slot knows.
-                    if !options.claims && served.token.moments().phase(now) != Phase::Expired {
-                        let short = served.token.moments().expires_at.until(now) < options.min_ttl;
-                        return Ok(self.serve(Served { short, ..served }));
-                    }
+            let outcome = match limit {
+                None => Some(waiting.await),
+                // The old token has life in it: it is what the caller came for. What it gets after the wait, the slot says.
+                Some((limit, _)) => within(&inner.clock, now + limit, waiting).await,
+            };
+            match outcome {
+                Some(Outcome::Token(served)) if !options.claims && self.is_current(&served.token) => {
+                    let short = served.token.moments().expires_at.until(inner.clock.now()) < options.min_ttl;
+                    return Ok(self.serve(Served { short, ..served }));
                 }
-                Outcome::Failed(error) => {
-                    // Who asked for more life than the token has still gets the token; who brought claims does not.
-                    if options.min_ttl.is_zero() || options.claims || self.cached().is_none() {
-                        return Err(error);
-                    }
-                }
-                Outcome::Lost => {}
+                // Who asked for more life than the token has, or came when it was urgent, still gets the token; who brought claims does not.
+                Some(Outcome::Failed(error)) if options.claims || self.cached().is_none() => return Err(error),
+                _ => {}
             }
             ask.joined = true;
         }
@@ -366,10 +350,18 @@ impl TokenManager {
         Err(Error::new(inner.name.clone(), cause))
     }
 
+    /// Whether the token is the one that is handed out now: it may have been rejected or replaced while somebody waited for it.
+    fn is_current(&self, token: &Token) -> bool {
+        self.hit(|current| current.same_as(token)).unwrap_or(false)
+    }
+
     fn serve(&self, served: Served) -> Answer {
         let inner = &self.0;
         if !served.failing {
-            inner.told_failing.store(false, Ordering::Relaxed);
+            // Looked at first: thousands who write the same would queue up.
+            if inner.told_failing.load(Ordering::Relaxed) {
+                inner.told_failing.store(false, Ordering::Relaxed);
+            }
         } else if !inner.told_failing.swap(true, Ordering::Relaxed) {
             let usable_until = served.token.expires_at().map(|_| served.token.moments().usable_until.system_time());
             let fingerprint = served.token.fingerprint();
@@ -478,25 +470,34 @@ impl TokenManagerBuilder {
     /// The manager.
     #[cfg(feature = "thread")]
     pub fn build(self) -> TokenManager {
-        let clock = self.clock.map_or(SharedClock::System, SharedClock::Given);
-        TokenManager(Arc::new(Inner::new(self.name, self.source, clock, self.min_ttl, self.spawner, self.observer)))
+        let clock = self.clock.clone().map_or(SharedClock::System, SharedClock::Given);
+        self.on(clock)
     }
 
-    /// The manager, where there are no threads: clock and spawner must be given.
+    /// The manager, also where there are no threads (the feature `thread` is off): there clock and spawner must be given.
     ///
     /// # Errors
     ///
-    /// [`Misconfigured`](ErrorKind::Misconfigured) without a clock or without a spawner.
-    #[cfg(not(feature = "thread"))]
-    pub fn build(self) -> Result<TokenManager, MintError> {
-        let missing = |what: &str| {
-            MintError::new(ErrorKind::Misconfigured, format!("a manager without the feature `thread` needs a {what}"))
-        };
-        let clock = SharedClock::Given(self.clock.ok_or_else(|| missing("clock"))?);
-        if !self.spawner.is_given() {
-            return Err(missing("spawner"));
+    /// [`Misconfigured`](ErrorKind::Misconfigured) without a clock or without a spawner, where there are no threads.
+    pub fn try_build(self) -> Result<TokenManager, MintError> {
+        #[cfg(feature = "thread")]
+        return Ok(self.build());
+        #[cfg(not(feature = "thread"))]
+        {
+            let missing = |what: &str| {
+                let message = format!("a manager without the feature `thread` needs a {what}");
+                MintError::new(ErrorKind::Misconfigured, message)
+            };
+            let clock = SharedClock::Given(self.clock.clone().ok_or_else(|| missing("clock"))?);
+            if !self.spawner.is_given() {
+                return Err(missing("spawner"));
+            }
+            Ok(self.on(clock))
         }
-        Ok(TokenManager(Arc::new(Inner::new(self.name, self.source, clock, self.min_ttl, self.spawner, self.observer))))
+    }
+
+    fn on(self, clock: SharedClock) -> TokenManager {
+        TokenManager(Arc::new(Inner::new(self.name, self.source, clock, self.min_ttl, self.spawner, self.observer)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The shared slot under the model checker: every interleaving of a few threads, with the real state machine and the real publishing of the
 //! token that is handed out without the lock. Run with `RUSTFLAGS="--cfg unexpired_model" cargo test -p unexpired-core --lib model --release`.
-#![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail loudly")]
 
 use crate::cell::SlotCell;
 use crate::slot::{Ask, Decision, Landed, Order, Rejection};
@@ -48,11 +48,19 @@ struct Issuer {
     fails: bool,
     /// The first flight is aborted in place of landing.
     loses_first: bool,
+    /// The claims of each request.
+    carried: Mutex<Vec<Option<String>>>,
 }
 
 impl Issuer {
     fn new() -> Arc<Self> {
-        Arc::new(Self { running: AtomicUsize::new(0), requests: AtomicUsize::new(0), fails: false, loses_first: false })
+        Arc::new(Self {
+            running: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            fails: false,
+            loses_first: false,
+            carried: Mutex::new(Vec::new()),
+        })
     }
 
     fn fly(&self, cell: &Cell, order: &Order<Arc<Flight>>) {
@@ -65,22 +73,33 @@ impl Issuer {
             return;
         }
         let result = if self.fails { Err((error(), false)) } else { Ok(token(&format!("new{number}"), now())) };
+        let carried = order.claims.as_ref().map(|claims| claims.expose().to_owned());
+        self.carried.lock().unwrap().push(carried);
         let (landed, next) = cell.land(order.id, now(), result, 0.0, 0, flight);
-        assert!(next.is_none());
         order.handle.end(Some(match landed {
             Landed::Token(served, _) => Ok(served.token.secret().to_owned()),
             Landed::Failed(error) => Err(error.kind()),
         }));
+        // Claims that were demanded meanwhile: their mint follows at once.
+        if let Some(next) = next {
+            self.fly(cell, &next);
+        }
     }
 }
 
 /// A caller, as `TokenManager` does it.
 fn call(cell: &Cell, issuer: &Issuer) -> Result<String, ErrorKind> {
-    if let Some(text) = cell.hit(now(), |token| token.secret().to_owned()) {
+    call_at(cell, issuer, now(), false)
+}
+
+/// A caller at a moment of its own; who brings claims waits for a mint that carries them.
+fn call_at(cell: &Cell, issuer: &Issuer, now: Timestamp, claims: bool) -> Result<String, ErrorKind> {
+    if !claims && let Some(text) = cell.hit(now, |token| token.secret().to_owned()) {
         return Ok(text);
     }
-    for _ in 0..3 {
-        let ended = match cell.ask(now(), Ask::default(), flight) {
+    let mut ask = Ask { claims, ..Ask::default() };
+    for _ in 0..4 {
+        let ended = match cell.ask(now, ask, flight) {
             Decision::Serve(served) => return Ok(served.token.secret().to_owned()),
             Decision::ServeAndFly(served, order) => {
                 issuer.fly(cell, &order);
@@ -89,16 +108,25 @@ fn call(cell: &Cell, issuer: &Issuer) -> Result<String, ErrorKind> {
             Decision::Fail(error) => return Err(error.kind()),
             Decision::Revision => unreachable!("only refusals ask for it"),
             Decision::Join(flight) => flight.wait(),
-            Decision::Fly(order, _) => {
+            // The starter of an urgent flight, and its limit, which has passed when the flight lands: what it gets, the slot says.
+            Decision::Fly(order, Some(_)) => {
+                issuer.fly(cell, &order);
+                None
+            }
+            Decision::Fly(order, None) => {
                 issuer.fly(cell, &order);
                 order.handle.wait()
             }
         };
-        if let Some(result) = ended {
-            return result;
+        match ended {
+            Some(Ok(text)) if !claims && cell.hit(now, |token| token.secret() == text) == Some(true) => {
+                return Ok(text);
+            }
+            Some(Err(kind)) => return Err(kind),
+            _ => ask.joined = true,
         }
     }
-    unreachable!("lost three times")
+    unreachable!("lost four times")
 }
 
 #[test]
@@ -159,6 +187,54 @@ fn a_rejected_token_is_never_handed_out_again() {
         rejecting.join().unwrap();
         assert_eq!(cell.read(|slot| slot.current().map(|(token, _)| token.secret().to_owned())), Some("new1".into()));
         assert_eq!(issuer.requests.load(Ordering::SeqCst), 1, "the rejection joined the refresh");
+    });
+}
+
+#[test]
+fn the_starter_of_an_urgent_flight_does_not_get_a_token_that_fell_meanwhile() {
+    loom::model(|| {
+        let (cell, issuer) = (with_due_token(), Issuer::new());
+        let late = Timestamp::from_nanos(1_150_000_000_000, 1_150_000_000_000);
+        let fell = Arc::new(AtomicUsize::new(0));
+        let rejecting = {
+            let (cell, fell) = (cell.clone(), fell.clone());
+            thread::spawn(move || {
+                cell.reject(token("old", now()).digest(), "api.test", None, late);
+                fell.store(1, Ordering::SeqCst);
+            })
+        };
+        let before = fell.load(Ordering::SeqCst);
+        let got = call_at(&cell, &issuer, late, false).unwrap();
+        assert!(before == 0 || got != "old", "{got} after it fell");
+        rejecting.join().unwrap();
+        assert!(issuer.requests.load(Ordering::SeqCst) <= 2);
+    });
+}
+
+#[test]
+fn claims_that_are_demanded_during_a_plain_flight_are_carried_by_the_next() {
+    loom::model(|| {
+        let (cell, issuer) = (with_due_token(), Issuer::new());
+        let refresher = spawn_caller(&cell, &issuer);
+        let demanding = {
+            let (cell, issuer) = (cell.clone(), issuer.clone());
+            thread::spawn(move || {
+                let claims = crate::Secret::new("c");
+                match cell.reject(token("old", now()).digest(), "api.test", Some(claims), now()) {
+                    Rejection::Retired => {
+                        call_at(&cell, &issuer, now(), true).unwrap();
+                        let carried = issuer.carried.lock().unwrap().clone();
+                        assert!(carried.contains(&Some("c".into())), "{carried:?}");
+                    }
+                    // The refresh came first, and the token is another by now.
+                    Rejection::Stale => {}
+                    other => panic!("{other:?}"),
+                }
+            })
+        };
+        refresher.join().unwrap().unwrap();
+        demanding.join().unwrap();
+        assert!(issuer.requests.load(Ordering::SeqCst) <= 2);
     });
 }
 

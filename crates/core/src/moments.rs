@@ -61,6 +61,17 @@ impl Moments {
         }
     }
 
+    /// Moments that were kept elsewhere, in the order of a life.
+    pub fn restore(
+        minted_at: Timestamp,
+        refresh_at: Timestamp,
+        urgent_at: Timestamp,
+        usable_until: Timestamp,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self { minted_at, refresh_at, urgent_at, usable_until, expires_at }
+    }
+
     /// The token's whole life; zero if it never expires.
     pub fn life(&self) -> Duration {
         if self.expires_at.is_never() { Duration::ZERO } else { self.expires_at.since(self.minted_at) }

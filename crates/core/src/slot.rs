@@ -1,7 +1,7 @@
 //! The state machine of one manager: what a caller gets, and when the source is asked. No clock, no lock, no I/O: every method is told the
 //! time, so that tests can drive it through years.
 
-use crate::{Digest, Error, ErrorKind, Phase, Secret, Timestamp, Token};
+use crate::{Digest, Error, ErrorKind, MintError, Phase, Secret, Timestamp, Token};
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub(crate) struct Slot<F> {
     /// Claims that a resource demanded and no mint has carried with success yet.
     claims: Option<Secret>,
     hosts: HashMap<String, Host>,
+    /// Somebody tells us what hosts accept: then a host that was not named since is one that has not accepted.
+    hears_acceptance: bool,
     flights: u64,
 }
 
@@ -25,9 +27,24 @@ struct Held {
     reissued: bool,
     /// The one attempt at `urgent_at` that ignores `Retry-After` was made.
     urgent_spent: bool,
-    /// Until then nothing is minted for a `min_ttl`'s sake, nor because the issuer gave the same token again.
-    short_until: Option<Timestamp>,
+    /// Until then nothing is minted for the sake of a `min_ttl` of more than this.
+    short: Option<(Timestamp, Duration)>,
+    /// Until then nothing is minted because the issuer gave the same token again.
     same_until: Option<Timestamp>,
+}
+
+impl Held {
+    fn new(token: Token, reissued: bool) -> Self {
+        Self { token, reissued, urgent_spent: false, short: None, same_until: None }
+    }
+
+    fn left_alone(&self, now: Timestamp) -> bool {
+        self.same_until.is_some_and(|until| !until.waited(now))
+    }
+
+    fn cannot_last(&self, min_ttl: Duration, now: Timestamp) -> bool {
+        self.short.is_some_and(|(until, longest)| min_ttl > longest && !until.waited(now))
+    }
 }
 
 struct Flight<F> {
@@ -55,6 +72,8 @@ struct Host {
     blocked_until: Option<Timestamp>,
     strikes: u32,
     claims: Option<Digest>,
+    /// New claims made a replacement fall: within one block they do so once.
+    news_spent: bool,
 }
 
 /// What a caller asks for.
@@ -101,8 +120,12 @@ pub(crate) struct Order<F> {
     pub(crate) handle: F,
     pub(crate) claims: Option<Secret>,
     pub(crate) deadline: Timestamp,
-    /// The source of a token that is held and usable.
-    pub(crate) held: Option<std::sync::Arc<str>>,
+    /// A token that is held and usable.
+    pub(crate) held: Option<Token>,
+    /// The token that was refused last.
+    pub(crate) rejected: Option<Digest>,
+    /// The longest `min_ttl` that whoever started it waits for.
+    pub(crate) wanted: Duration,
 }
 
 /// What became of a rejection.
@@ -128,14 +151,16 @@ pub(crate) enum Landed {
 
 impl<F: Clone> Slot<F> {
     pub(crate) fn new(token: Option<Token>) -> Self {
-        let held = token.map(|token| Held {
-            token,
-            reissued: false,
-            urgent_spent: false,
-            short_until: None,
-            same_until: None,
-        });
-        Self { held, rejected: None, flight: None, failure: None, claims: None, hosts: HashMap::new(), flights: 0 }
+        Self {
+            held: token.map(|token| Held::new(token, false)),
+            rejected: None,
+            flight: None,
+            failure: None,
+            claims: None,
+            hosts: HashMap::new(),
+            hears_acceptance: false,
+            flights: 0,
+        }
     }
 
     /// What a caller gets: the table of the design. `handle` makes the handle of a flight, should one start.
@@ -146,34 +171,39 @@ impl<F: Clone> Slot<F> {
             return self.ask_without_token(now, ask, handle);
         }
         let phase = served.token.moments().phase(now);
+        if phase == Phase::Fresh && !served.short {
+            return Decision::Serve(served);
+        }
         if served.short && !ask.joined {
             if let Some(flight) = &mut self.flight {
                 flight.wanted = flight.wanted.max(ask.min_ttl);
                 return Decision::Join(flight.handle.clone());
             }
-            let quiet = self.held.as_ref().and_then(|held| held.short_until).is_some_and(|until| !until.waited(now));
-            if quiet || self.backing_off(now) {
-                return Decision::Serve(served);
+            if self.refused(now) && !self.forgives(ask.revision) {
+                return ask.revision.map_or(Decision::Revision, |_| Decision::Serve(served));
             }
-            return Decision::Fly(self.start(now, ask.min_ttl, handle), None);
-        }
-        if phase == Phase::Fresh || self.flight.is_some() {
-            return Decision::Serve(served);
-        }
-        if self.held.as_ref().and_then(|held| held.same_until).is_some_and(|until| !until.waited(now)) {
-            return Decision::Serve(served);
-        }
-        if phase == Phase::Due {
-            if self.backing_off(now) {
-                return Decision::Serve(served);
+            if !self.held.as_ref().is_some_and(|held| held.cannot_last(ask.min_ttl, now)) && !self.backing_off(now) {
+                return Decision::Fly(self.start(now, ask.min_ttl, handle), None);
             }
-            return Decision::ServeAndFly(served, self.start(now, Duration::ZERO, handle));
         }
-        if self.backing_off(now) && !self.spend_urgent_attempt() {
+        let left_alone = self.held.as_ref().is_some_and(|held| held.left_alone(now));
+        if phase == Phase::Fresh || self.flight.is_some() || left_alone {
             return Decision::Serve(served);
+        }
+        if self.refused(now) && !self.forgives(ask.revision) {
+            return ask.revision.map_or(Decision::Revision, |_| Decision::Serve(served));
+        }
+        // Whoever has waited already has seen an attempt; the one that ignores the wait is for somebody else.
+        if self.backing_off(now) && (ask.joined || phase != Phase::Urgent || !self.spend_urgent_attempt()) {
+            return Decision::Serve(served);
+        }
+        let order = self.start(now, Duration::ZERO, handle);
+        // Whoever has waited already waits no more.
+        if phase == Phase::Due || ask.joined {
+            return Decision::ServeAndFly(served, order);
         }
         let half = served.token.moments().usable_until.until(now) / 2;
-        Decision::Fly(self.start(now, Duration::ZERO, handle), Some((half.min(URGENT_WAIT), served)))
+        Decision::Fly(order, Some((half.min(URGENT_WAIT), served)))
     }
 
     fn ask_without_token(&mut self, now: Timestamp, ask: Ask, handle: impl FnOnce() -> F) -> Decision<F> {
@@ -181,12 +211,8 @@ impl<F: Clone> Slot<F> {
             flight.wanted = flight.wanted.max(ask.min_ttl);
             return Decision::Join(flight.handle.clone());
         }
-        if let Some(refused_at) = self.failure.as_ref().and_then(|failure| failure.refused_at) {
-            match ask.revision {
-                None => return Decision::Revision,
-                Some(revision) if revision != refused_at => self.failure = None,
-                Some(_) => {}
-            }
+        if self.refused(now) && !self.forgives(ask.revision) && ask.revision.is_none() {
+            return Decision::Revision;
         }
         if let Some(failure) = self.failure.as_ref().filter(|failure| !failure.not_before.waited(now)) {
             return Decision::Fail(failure.error.until(failure.not_before, now));
@@ -197,10 +223,15 @@ impl<F: Clone> Slot<F> {
     /// Starts the flight that keeping fresh without callers needs, if one is needed and allowed now.
     pub(crate) fn refresh(&mut self, now: Timestamp, handle: impl FnOnce() -> F) -> Option<Order<F>> {
         self.drop_lost_flight(now);
-        let wait = self.flight.is_some() || self.backing_off(now);
-        let same = self.held.as_ref().and_then(|held| held.same_until).is_some_and(|until| !until.waited(now));
-        let fresh = self.usable(now, Duration::ZERO).is_some_and(|s| s.token.moments().phase(now) == Phase::Fresh);
-        if wait || fresh || same { None } else { Some(self.start(now, Duration::ZERO, handle)) }
+        let phase = self.usable(now, Duration::ZERO).map(|served| served.token.moments().phase(now));
+        let same = self.held.as_ref().is_some_and(|held| held.left_alone(now));
+        if self.flight.is_some() || same || phase == Some(Phase::Fresh) {
+            return None;
+        }
+        if self.backing_off(now) && !(phase == Some(Phase::Urgent) && self.spend_urgent_attempt()) {
+            return None;
+        }
+        Some(self.start(now, Duration::ZERO, handle))
     }
 
     /// Takes the result of a flight; an error may have been recorded by [`fail`](Self::fail) already. `jitter` in 0..1 spreads the backoff. Returns what everyone who waited gets, and whether the next
@@ -223,13 +254,16 @@ impl<F: Clone> Slot<F> {
             Ok(token) if flight.is_none() && self.outlives(&token, now) => self.keep(now, token),
             Ok(token) => self.install(token, now, carried, wanted),
             Err((error, recorded)) => {
+                if carried && error.kind().is_refusal() {
+                    self.give_up_claims(now);
+                }
                 // A flight that was given up as lost says nothing about the one that has taken its place.
                 if flight.is_some() && !recorded {
                     self.fail(now, error.clone(), jitter, revision);
                 }
                 if let Some(held) = &mut self.held {
                     if !wanted.is_zero() {
-                        held.short_until = Some(now + quiet(&held.token));
+                        held.short = Some((now + quiet(&held.token), Duration::ZERO));
                     }
                     if self.failure.is_none() {
                         // Nothing is remembered of this kind of error, but it must not be asked for in a loop either.
@@ -254,21 +288,20 @@ impl<F: Clone> Slot<F> {
             // The issuer gave the same token again, but grants it a longer life: that is what counts from now on.
             Some(held) if lives_longer(&token, &held.token, now) => {
                 let reissued = held.reissued || reissued;
-                self.held = Some(Held { token, reissued, urgent_spent: false, short_until: None, same_until: None });
+                self.held = Some(Held::new(token, reissued));
             }
             // Its moments stay what they were, and it is left alone for a while.
             Some(held) => {
                 held.same_until = Some(now + (held.token.moments().expires_at.until(now) / 4).max(ONE_SECOND))
             }
-            None => {
-                self.held = Some(Held { token, reissued, urgent_spent: false, short_until: None, same_until: None });
-            }
+            None => self.held = Some(Held::new(token, reissued)),
         }
         // The slot holds a token: it was set on either branch.
         let Some(held) = self.held.as_mut() else { unreachable!("a token was installed") };
-        let short = held.token.moments().expires_at.until(now) < wanted;
+        let left = held.token.moments().expires_at.until(now);
+        let short = left < wanted;
         if short {
-            held.short_until = Some(now + quiet(&held.token));
+            held.short = Some((now + quiet(&held.token), left));
         }
         let served = Served { token: held.token.clone(), short, reissued: held.reissued, failing: false };
         Landed::Token(served, replaced)
@@ -286,6 +319,16 @@ impl<F: Clone> Slot<F> {
     fn keep(&self, now: Timestamp, late: Token) -> Landed {
         let late = Served { token: late, short: false, reissued: false, failing: false };
         Landed::Token(self.usable(now, Duration::ZERO).unwrap_or(late), true)
+    }
+
+    /// The issuer refuses the claims. A mint without them may succeed, and the hosts that demanded them are left to their refusals for a while.
+    fn give_up_claims(&mut self, now: Timestamp) {
+        let Some(claims) = self.claims.take() else { return };
+        let digest = Some(Digest::of(claims.expose()));
+        for host in self.hosts.values_mut().filter(|host| host.claims == digest) {
+            host.blocked_until = Some(now + doubled(FIRST_BLOCK, host.strikes, LONGEST_BLOCK));
+            host.strikes = host.strikes.saturating_add(1);
+        }
     }
 
     /// The credential was replaced.
@@ -317,13 +360,7 @@ impl<F: Clone> Slot<F> {
         let refusal = kind.is_refusal();
         let before =
             self.failure.as_ref().filter(|failure| failure.refused_at.is_some() == refusal).map_or(0, |f| f.streak);
-        let wait = if refusal {
-            doubled(REFUSAL_FIRST, before, LONGEST_BACKOFF)
-        } else {
-            let whole = doubled(ONE_SECOND, before, LONGEST_BACKOFF);
-            let own = whole / 2 + (whole / 2).mul_f64(jitter.clamp(0.0, 1.0));
-            own.max(error.cause().wait().unwrap_or_default().min(LONGEST_RETRY_AFTER))
-        };
+        let wait = backoff(error.cause(), before, jitter);
         let streak = before.saturating_add(1);
         self.failure = Some(Failure { error, not_before: now + wait, streak, refused_at: refusal.then_some(revision) });
         wait
@@ -331,7 +368,10 @@ impl<F: Clone> Slot<F> {
 
     /// A resource refused a token.
     pub(crate) fn reject(&mut self, digest: Digest, host: &str, claims: Option<Secret>, now: Timestamp) -> Rejection {
-        if self.held.as_ref().is_none_or(|held| held.token.digest() != digest) {
+        let current = self.held.as_ref().is_some_and(|held| held.token.digest() == digest);
+        // Another host made it fall a moment ago; what this one demands is news all the same.
+        let fallen = self.rejected == Some(digest) && claims.is_some();
+        if !current && !fallen {
             return Rejection::Stale;
         }
         if self.hosts.len() >= MOST_HOSTS && !self.hosts.contains_key(host) {
@@ -353,16 +393,26 @@ impl<F: Clone> Slot<F> {
         }
         let demanded = claims.as_ref().map(|claims| Digest::of(claims.expose()));
         let news = demanded.is_some() && demanded != record.claims;
+        if !current {
+            if news {
+                record.claims = demanded;
+                record.retired_at = Some(now);
+                self.claims = claims;
+            }
+            return Rejection::Stale;
+        }
         let block = doubled(FIRST_BLOCK, record.strikes, LONGEST_BLOCK);
+        let memory = if self.hears_acceptance { LONGEST_BLOCK * 2 } else { block };
         // The token it refuses now came after the one that it made fall, and nobody said that it accepted one since. Once a block is over
         // it may make one token fall again.
         let replacement =
-            record.blocked_until.is_none() && record.retired_at.is_some_and(|at| !(at + block).waited(now));
-        if !news && replacement {
+            record.blocked_until.is_none() && record.retired_at.is_some_and(|at| !(at + memory).waited(now));
+        if replacement && (!news || record.news_spent) {
             record.blocked_until = Some(now + block);
             record.strikes = record.strikes.saturating_add(1);
             return Rejection::HostRefused;
         }
+        record.news_spent = replacement;
         record.retired_at = Some(now);
         record.blocked_until = None;
         record.claims = demanded;
@@ -376,6 +426,7 @@ impl<F: Clone> Slot<F> {
 
     /// A host accepted the token: it is no problem.
     pub(crate) fn accepted(&mut self, digest: Digest, host: &str) {
+        self.hears_acceptance = true;
         if self.held.as_ref().is_some_and(|held| held.token.digest() == digest) {
             self.hosts.remove(host);
         }
@@ -401,11 +452,14 @@ impl<F: Clone> Slot<F> {
         let quiet = if let Some(flight) = &self.flight {
             until(flight.deadline)
         } else if let Some(failure) = self.failure.as_ref().filter(|failure| !failure.not_before.waited(now)) {
-            let rest = until(failure.not_before);
-            let may_try = failure.refused_at.is_none()
-                && !held.urgent_spent
-                && failure.not_before.boot_nanos() >= end.boot_nanos();
-            if may_try { moments.urgent_at } else { rest }
+            if failure.refused_at.is_some() {
+                // A replaced credential is noticed soon, though nobody waits for it.
+                until(failure.not_before.earlier(now + LOOK_AGAIN))
+            } else if self.may_try_when_urgent() {
+                moments.urgent_at
+            } else {
+                until(failure.not_before)
+            }
         } else if let Some(same) = held.same_until {
             until(same)
         } else {
@@ -422,7 +476,12 @@ impl<F: Clone> Slot<F> {
         }
         let due = self.held.as_ref().map_or(now, |held| held.token.moments().refresh_at);
         let due = self.held.as_ref().and_then(|held| held.same_until).map_or(due, |same| due.later(same));
-        self.failure.as_ref().map_or(due, |failure| due.later(failure.not_before))
+        let Some(failure) = &self.failure else { return due };
+        let tried = due.later(failure.not_before);
+        match &self.held {
+            Some(held) if self.may_try_when_urgent() => tried.earlier(due.later(held.token.moments().urgent_at)),
+            _ => tried,
+        }
     }
 
     pub(crate) fn last_failure(&self) -> Option<(&Error, Timestamp, u32, bool)> {
@@ -452,12 +511,33 @@ impl<F: Clone> Slot<F> {
         self.failure.as_ref().is_some_and(|failure| !failure.not_before.waited(now))
     }
 
+    /// The source refused, and is to be left alone for now.
+    fn refused(&self, now: Timestamp) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.refused_at.is_some() && !failure.not_before.waited(now))
+    }
+
+    /// Forgets a refusal if the credential is another by now.
+    fn forgives(&mut self, revision: Option<u64>) -> bool {
+        let refused_at = self.failure.as_ref().and_then(|failure| failure.refused_at);
+        let another = revision.is_some() && refused_at.is_some() && revision != refused_at;
+        if another {
+            self.failure = None;
+        }
+        another
+    }
+
     /// One attempt at `urgent_at` may ignore a wait that would outlast the token.
-    fn spend_urgent_attempt(&mut self) -> bool {
-        let (Some(failure), Some(held)) = (&self.failure, &mut self.held) else { return false };
+    fn may_try_when_urgent(&self) -> bool {
+        let (Some(failure), Some(held)) = (&self.failure, &self.held) else { return false };
         let outlasts = failure.not_before.boot_nanos() >= held.token.moments().usable_until.boot_nanos();
-        let spend = failure.refused_at.is_none() && outlasts && !held.urgent_spent;
-        held.urgent_spent |= spend;
+        failure.refused_at.is_none() && outlasts && !held.urgent_spent
+    }
+
+    fn spend_urgent_attempt(&mut self) -> bool {
+        let spend = self.may_try_when_urgent();
+        if let Some(held) = &mut self.held {
+            held.urgent_spent |= spend;
+        }
         spend
     }
 
@@ -473,8 +553,8 @@ impl<F: Clone> Slot<F> {
             wanted,
             handle: handle.clone(),
         });
-        let held = self.usable(now, Duration::ZERO).map(|served| served.token.source_name());
-        Order { id: self.flights, handle, claims, deadline, held }
+        let held = self.usable(now, Duration::ZERO).map(|served| served.token);
+        Order { id: self.flights, handle, claims, deadline, held, rejected: self.rejected, wanted }
     }
 
     /// A flight that is past its deadline and has not said so is lost: its thread was blocked or is gone.
@@ -483,6 +563,16 @@ impl<F: Clone> Slot<F> {
             self.flight = None;
         }
     }
+}
+
+/// How long a source is left alone after its failure number `before` + 1 in a row of this sort. `jitter` in 0..1 spreads the wait.
+pub(crate) fn backoff(error: &MintError, before: u32, jitter: f64) -> Duration {
+    if error.kind().is_refusal() {
+        return doubled(REFUSAL_FIRST, before, LONGEST_BACKOFF);
+    }
+    let whole = doubled(ONE_SECOND, before, LONGEST_BACKOFF);
+    let own = whole / 2 + (whole / 2).mul_f64(jitter.clamp(0.0, 1.0));
+    own.max(error.wait().unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }
 
 fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
@@ -496,7 +586,7 @@ fn lives_longer(again: &Token, before: &Token, now: Timestamp) -> bool {
 }
 
 /// How long nothing is minted for a `min_ttl`'s sake after it could not be met.
-fn quiet(token: &Token) -> Duration {
+pub(crate) fn quiet(token: &Token) -> Duration {
     (token.moments().life() / 4).max(ONE_SECOND)
 }
 
@@ -510,6 +600,8 @@ pub(crate) const FLIGHT: Duration = Duration::from_secs(20);
 /// How much later a flight that did not land is given up.
 const GRACE: Duration = Duration::from_secs(1);
 const ONE_SECOND: Duration = Duration::from_secs(1);
+/// How often the credential of a refusing source is looked at while a token is held.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const URGENT_WAIT: Duration = Duration::from_secs(2);
 const REFUSAL_FIRST: Duration = Duration::from_secs(5);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);

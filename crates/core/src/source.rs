@@ -1,7 +1,8 @@
 //! Where tokens come from.
 
+use crate::slot::Order;
 use crate::time::SharedClock;
-use crate::{BoxFuture, Clock, MintError, Secret, Timestamp, Token};
+use crate::{BoxFuture, Clock, Digest, MintError, Secret, Timestamp, Token};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -74,13 +75,29 @@ impl<S: TokenSource + ?Sized> TokenSource for Arc<S> {
 pub struct MintRequest {
     claims: Option<Secret>,
     held: Option<Arc<str>>,
+    replaces: Option<Digest>,
+    rejected: Option<Digest>,
+    min_ttl: Duration,
     deadline: Timestamp,
     clock: SharedClock,
 }
 
 impl MintRequest {
-    pub(crate) fn new(clock: SharedClock, deadline: Timestamp, held: Option<Arc<str>>, claims: Option<Secret>) -> Self {
-        Self { claims, held, deadline, clock }
+    pub(crate) fn new(clock: SharedClock, deadline: Timestamp) -> Self {
+        let (claims, held, replaces, rejected) = Default::default();
+        Self { claims, held, replaces, rejected, min_ttl: Duration::ZERO, deadline, clock }
+    }
+
+    /// The request of a flight that was ordered.
+    pub(crate) fn ordered<F>(clock: SharedClock, order: &Order<F>) -> Self {
+        Self {
+            claims: order.claims.clone(),
+            held: order.held.as_ref().map(Token::source_name),
+            replaces: order.held.as_ref().map(Token::digest),
+            rejected: order.rejected,
+            min_ttl: order.wanted,
+            ..Self::new(clock, order.deadline)
+        }
     }
 
     /// A request on the system's clock with 20 s of time, for calling a source without a manager: in tests, or for a probe.
@@ -92,7 +109,7 @@ impl MintRequest {
     /// As `standalone`, on another clock.
     pub fn standalone_on(clock: Arc<dyn Clock>) -> Self {
         let deadline = clock.now() + Duration::from_secs(20);
-        Self { claims: None, held: None, deadline, clock: SharedClock::Given(clock) }
+        Self::new(SharedClock::Given(clock), deadline)
     }
 
     /// The same request with a claims challenge.
@@ -110,6 +127,21 @@ impl MintRequest {
     /// The name of the source whose token is held and still usable, if there is one.
     pub fn held_source(&self) -> Option<&str> {
         self.held.as_deref()
+    }
+
+    /// The token that is held and still usable, by its digest: the new one is to take its place.
+    pub fn replaces(&self) -> Option<Digest> {
+        self.replaces
+    }
+
+    /// The token that a resource refused last, by its digest. Whoever keeps tokens must not answer it again.
+    pub fn rejected(&self) -> Option<Digest> {
+        self.rejected
+    }
+
+    /// The least life that somebody waits for; zero if nobody asked for any.
+    pub fn min_ttl(&self) -> Duration {
+        self.min_ttl
     }
 
     /// Both clocks, now. To be read before a request is sent.
@@ -137,8 +169,16 @@ impl MintRequest {
 
     /// The same request, for the part of a source that gave the token which is held.
     #[must_use]
-    pub(crate) fn held_by(mut self, source: String) -> Self {
+    pub(crate) fn held_by(mut self, source: impl Into<Arc<str>>) -> Self {
         self.held = Some(source.into());
+        self
+    }
+
+    /// The same request, for a token that is to take the place of `token`.
+    #[must_use]
+    pub(crate) fn replacing(mut self, token: &Token) -> Self {
+        self.held = Some(token.source_name());
+        self.replaces = Some(token.digest());
         self
     }
 

@@ -1,9 +1,10 @@
 //! Where things are kept that must survive: a trait, and a store in memory.
 
-use crate::{BoxFuture, ErrorKind, MintError, Secret};
+use crate::{BoxFuture, Digest, ErrorKind, MintError, Secret, Timestamp, Token};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The key of a record: a digest over the whole identity that it belongs to, never a name alone.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -27,6 +28,12 @@ impl StoreKey {
         Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// A key that was kept elsewhere, as [`as_str`](Self::as_str) gave it; `None` if it is not 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        digits.then(|| Self(text.to_owned()))
+    }
+
     /// The key as 64 hexadecimal digits: fit to be a file's name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -45,6 +52,70 @@ impl fmt::Debug for StoreKey {
 pub enum Record {
     /// A refresh token.
     RefreshToken(RefreshTokenRecord),
+    /// What everyone who shares an access token knows of it.
+    Token(TokenRecord),
+}
+
+/// An access token as it is shared, and what is known of its source: see [`StoredSource`](crate::StoredSource).
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct TokenRecord {
+    /// What the source's revision was after the last mint.
+    pub revision: u64,
+    /// The token that was minted last.
+    pub token: Option<Token>,
+    /// The digest of the claims that `token` was minted with.
+    pub claims: Option<Digest>,
+    /// How long the mint of `token` took.
+    pub took: Option<Duration>,
+    /// Until then nothing is minted for a `min_ttl`'s sake: the issuer gave no longer life.
+    pub short_until: Option<Timestamp>,
+    /// The failures since `token` arrived.
+    pub failure: Option<FailureRecord>,
+    /// The token that was refused last.
+    pub rejection: Option<RejectionRecord>,
+}
+
+/// How a source failed last, and when it may be asked again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FailureRecord {
+    /// What it said.
+    pub error: MintError,
+    /// Until then it is left alone, whoever asks.
+    pub not_before: Timestamp,
+    /// How many failures of this sort there were in a row.
+    pub streak: u32,
+    /// The one attempt at `urgent_at` that ignores the wait was made.
+    pub urgent_spent: bool,
+}
+
+impl FailureRecord {
+    /// A failure.
+    pub fn new(error: MintError, not_before: Timestamp, streak: u32) -> Self {
+        Self { error, not_before, streak, urgent_spent: false }
+    }
+}
+
+/// A token that a resource refused.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RejectionRecord {
+    /// Which one.
+    pub digest: Digest,
+    /// When that was said.
+    pub at: Timestamp,
+    /// How many replacements were refused in a row.
+    pub strikes: u32,
+    /// Until then refusals change nothing: replacements did not help.
+    pub blocked_until: Option<Timestamp>,
+}
+
+impl RejectionRecord {
+    /// The refusal of a token, the first in a row.
+    pub fn new(digest: Digest, at: Timestamp) -> Self {
+        Self { digest, at, strikes: 0, blocked_until: None }
+    }
 }
 
 /// A refresh token as it is kept.
@@ -113,8 +184,24 @@ pub struct MemoryStore {
     records: Arc<Mutex<HashMap<StoreKey, Cell>>>,
 }
 
-/// One record behind its lock.
-type Cell = Arc<tokio::sync::Mutex<Option<Record>>>;
+/// One record and its lock. Who only looks does not wait for who holds the lock.
+#[derive(Clone, Default)]
+struct Cell {
+    record: Arc<Mutex<Option<Record>>>,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Cell {
+    fn record(&self) -> MutexGuard<'_, Option<Record>> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cell")
+    }
+}
 
 impl MemoryStore {
     /// An empty store.
@@ -129,25 +216,31 @@ impl MemoryStore {
 
 impl TokenStore for MemoryStore {
     fn load(&self, key: &StoreKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
-        let cell = self.cell(key);
-        Box::pin(async move { Ok(cell.lock().await.clone()) })
+        let record = self.cell(key).record().clone();
+        Box::pin(std::future::ready(Ok(record)))
     }
 
     fn lock(&self, key: &StoreKey) -> BoxFuture<'_, Result<Box<dyn StoreGuard>, StoreError>> {
         let cell = self.cell(key);
-        Box::pin(async move { Ok(Box::new(MemoryGuard(cell.lock_owned().await)) as Box<dyn StoreGuard>) })
+        Box::pin(async move {
+            let lock = cell.lock.clone().lock_owned().await;
+            Ok(Box::new(MemoryGuard { cell, _lock: lock }) as Box<dyn StoreGuard>)
+        })
     }
 }
 
-struct MemoryGuard(tokio::sync::OwnedMutexGuard<Option<Record>>);
+struct MemoryGuard {
+    cell: Cell,
+    _lock: tokio::sync::OwnedMutexGuard<()>,
+}
 
 impl StoreGuard for MemoryGuard {
     fn load(&mut self) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
-        Box::pin(std::future::ready(Ok(self.0.clone())))
+        Box::pin(std::future::ready(Ok(self.cell.record().clone())))
     }
 
     fn commit(&mut self, record: Record) -> BoxFuture<'_, Result<(), StoreError>> {
-        *self.0 = Some(record);
+        *self.cell.record() = Some(record);
         Box::pin(std::future::ready(Ok(())))
     }
 }

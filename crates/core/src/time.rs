@@ -81,6 +81,11 @@ impl Timestamp {
         nanos(self.boot.saturating_sub(earlier.boot))
     }
 
+    /// The earlier of two by the boot clock.
+    pub const fn earlier(self, other: Self) -> Self {
+        if other.boot < self.boot { other } else { self }
+    }
+
     /// The later of two by the boot clock.
     pub const fn later(self, other: Self) -> Self {
         if other.boot > self.boot { other } else { self }

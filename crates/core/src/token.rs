@@ -36,6 +36,8 @@ struct Inner {
     source: Arc<str>,
     lifetime: Lifetime,
     moments: Moments,
+    /// The moments are shared with others and are not to be computed again.
+    settled: bool,
 }
 
 /// The SHA-256 digest of a token's text. What is compared and remembered in the token's stead.
@@ -184,28 +186,47 @@ impl Token {
     /// The same token with its moments as the manager wants them.
     pub(crate) fn with_moments(&self, moments: Moments) -> Self {
         let inner = &*self.0;
-        Self(Arc::new(Inner {
-            authorization: inner.authorization.clone(),
-            scheme_len: inner.scheme_len,
-            digest: inner.digest,
-            source: inner.source.clone(),
-            lifetime: inner.lifetime,
-            moments,
-        }))
+        self.with(inner.source.clone(), moments, inner.settled)
     }
 
-    /// The same token, said to come from `source`: for sources made of sources.
-    #[must_use]
-    pub fn with_source(&self, source: impl Into<Arc<str>>) -> Self {
+    /// The same token with moments that everybody who shares it goes by.
+    pub(crate) fn settled(&self, moments: Moments) -> Self {
+        self.with(self.0.source.clone(), moments, true)
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.0.settled
+    }
+
+    fn with(&self, source: Arc<str>, moments: Moments, settled: bool) -> Self {
         let inner = &*self.0;
         Self(Arc::new(Inner {
             authorization: inner.authorization.clone(),
             scheme_len: inner.scheme_len,
             digest: inner.digest,
-            source: source.into(),
+            source,
             lifetime: inner.lifetime,
-            moments: inner.moments,
+            moments,
+            settled,
         }))
+    }
+
+    /// A token that was kept in a store, with the moments that were computed when it arrived. Everyone who restores it goes by those.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`](ErrorKind::Malformed) if the text is no `b64token` or the scheme is none.
+    pub fn restore(secret: Secret, scheme: &str, source: &str, moments: Moments) -> Result<Self, MintError> {
+        let life = (!moments.expires_at.is_never()).then(|| moments.life().max(Duration::from_nanos(1)));
+        let mut builder = Self::builder(secret, moments.minted_at).read_jwt(false).source(source).expires_in(life);
+        builder.scheme = scheme.to_owned();
+        Ok(builder.build()?.settled(moments))
+    }
+
+    /// The same token, said to come from `source`: for sources made of sources.
+    #[must_use]
+    pub fn with_source(&self, source: impl Into<Arc<str>>) -> Self {
+        self.with(source.into(), self.0.moments, self.0.settled)
     }
 }
 
@@ -335,6 +356,7 @@ impl TokenBuilder {
             source: self.source.clone(),
             moments: Moments::of(&lifetime, Duration::ZERO, 0.0),
             lifetime,
+            settled: false,
         })))
     }
 

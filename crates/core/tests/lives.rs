@@ -18,7 +18,8 @@ async fn callers_through_ten_lives() {
             world.clock.advance(Duration::from_secs_f64(life / 40.0));
             let got = world.call(TokenOptions::new()).await;
             assert!(matches!(got, Some(Got::Token(_))), "life {life}: {got:?}");
-            let token = world.manager.cached().expect("a token");
+            let Some(Got::Token(text)) = got else { continue };
+            let token = world.token(&text);
             assert!(token.moments().usable_until.until(world.clock.now()) > Duration::ZERO, "life {life}");
         }
         // Ten lives, each refreshed after three quarters to half of it.
@@ -33,15 +34,33 @@ async fn an_outage_from_the_first_refresh_on_is_seen_by_nobody_until_the_end() {
         let mut world = World::new(Issuer::Gives(life), 0);
         world.call(TokenOptions::new()).await;
         world.source.set(Issuer::Fails(ErrorKind::Unavailable));
-        let mut now = 0.0;
-        while now + life / 100.0 < life * 0.94 {
-            now += life / 100.0;
-            world.clock.advance(Duration::from_secs_f64(life / 100.0));
-            assert_eq!(world.call(TokenOptions::new()).await, Some(Got::Token("t1".into())), "life {life} at {now}");
+        let first = world.token("t1").moments().to_owned();
+        // From the moment it is due until nobody gets it any more, twenty calls a second at most and two hundred in all.
+        world.clock.advance(first.refresh_at.until(world.clock.now()));
+        let window = first.usable_until.since(first.refresh_at);
+        let step = (window / 200).max(Duration::from_millis(1));
+        let mut calls = 0;
+        while first.usable_until.until(world.clock.now()) > step {
+            assert_eq!(
+                world.call(TokenOptions::new()).await,
+                Some(Got::Token("t1".into())),
+                "life {life}, call {calls}"
+            );
+            world.clock.advance(step);
+            calls += 1;
         }
-        // A quarter of the life, with waits doubling to a minute.
-        let requests = world.source.requests();
-        assert!(requests < 30, "life {life}: {requests} requests");
+        assert!(calls >= 100, "life {life}: {calls} calls in the window");
+        // Waits of at least 0.5 s, 1 s, 2 s … 30 s, and one attempt more when it is urgent.
+        let mut most = 1;
+        let mut wait = 0.5;
+        let mut left = window.as_secs_f64();
+        while left > wait {
+            left -= wait;
+            wait = f64::min(wait * 2.0, 30.0);
+            most += 1;
+        }
+        let requests = world.source.requests() - 1;
+        assert!((1..=most + 1).contains(&requests), "life {life}: {requests} requests, at most {most} and one");
     }
 }
 
@@ -55,8 +74,7 @@ async fn kept_fresh_without_callers() {
         for _ in 0..400 {
             world.clock.advance(Duration::from_secs_f64(life / 40.0));
             world.settle().await;
-            let token = world.manager.cached().unwrap_or_else(|| panic!("life {life}: no token"));
-            assert!(token.moments().expires_at.until(world.clock.now()) > Duration::ZERO);
+            assert!(world.manager.cached().is_some(), "life {life}: no token");
         }
         let requests = world.source.requests();
         assert!((11..=21).contains(&requests), "life {life}: {requests} requests");
@@ -215,4 +233,61 @@ async fn a_credential_that_is_replaced_is_noticed_while_keeping_fresh() {
     world.clock.advance(Duration::from_secs(31));
     world.settle().await;
     assert!(world.manager.cached().is_some());
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_issuer_that_never_answers_is_noticed_by_nobody_while_the_token_lives() {
+    for life in [300.0, 3600.0, 86_400.0] {
+        let mut world = World::new(Issuer::Gives(life), 0);
+        world.call(TokenOptions::new()).await;
+        let first = world.token("t1").moments().to_owned();
+        world.source.set(Issuer::NeverAnswers);
+        world.clock.advance(first.refresh_at.until(world.clock.now()));
+        while first.urgent_at.until(world.clock.now()) > Duration::ZERO {
+            assert_eq!(world.call(TokenOptions::new()).await, Some(Got::Token("t1".into())), "life {life}");
+            world.clock.advance(Duration::from_secs(1));
+        }
+        let window = first.urgent_at.since(first.refresh_at).as_secs();
+        let requests = world.source.requests() - 1;
+        assert!((1..=window / 20 + 1).contains(&requests), "life {life}: {requests} requests in {window} s");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn keeping_fresh_makes_the_one_attempt_at_urgency_too() {
+    let world = World::new(Issuer::Gives(1000.0), 0);
+    world.manager.keep_fresh();
+    world.settle().await;
+    world.source.set(Issuer::FailsRetryAfter(3600));
+    for _ in 0..900 {
+        world.clock.advance(Duration::from_secs(1));
+        world.settle().await;
+    }
+    assert_eq!(world.source.requests(), 2, "the refresh that was told to wait an hour");
+    world.source.set(Issuer::Gives(1000.0));
+    for _ in 0..60 {
+        world.clock.advance(Duration::from_secs(1));
+        world.settle().await;
+    }
+    assert_eq!(world.source.requests(), 3);
+    assert!(world.manager.cached().is_some_and(|token| token.secret() == "t2"));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn keeping_fresh_forgets_its_pause_when_a_caller_brings_a_token() {
+    let mut world = World::new(Issuer::Fails(ErrorKind::Denied), 0);
+    world.manager.keep_fresh();
+    for _ in 0..120 {
+        world.clock.advance(Duration::from_secs(60));
+        world.settle().await;
+    }
+    // The pause is at 15 minutes. A caller comes after the engine's own minute, and has a token of 10 minutes.
+    world.source.set(Issuer::Gives(600.0));
+    world.clock.advance(Duration::from_secs(61));
+    assert!(matches!(world.call(TokenOptions::new()).await, Some(Got::Token(_))));
+    for _ in 0..120 {
+        world.clock.advance(Duration::from_secs(10));
+        world.settle().await;
+        assert!(world.manager.cached().is_some(), "kept fresh from then on");
+    }
 }

@@ -647,7 +647,8 @@ fn rows() -> Vec<Row> {
                 Requests(2),
                 gives(),
                 Release,
-                Waited(&[T(2)]),
+                // What is current by the time that the waiter looks.
+                Waited(&[T(3)]),
                 Requests(3),
                 Claims(Some("{\"access_token\":{}}")),
                 Call(T(3)),
@@ -962,6 +963,161 @@ fn rows() -> Vec<Row> {
                 CallTtl(u64::MAX, Short(3)),
                 Requests(3),
             ],
+        ),
+        row(
+            "claims that the issuer refuses are given up: the next mint goes without them",
+            vec![
+                Call(T(1)),
+                fails(Denied),
+                Demands("t1", "graph", "{\"access_token\":{}}", Rejection::Retired),
+                Call(E(Denied)),
+                Claims(Some("{\"access_token\":{}}")),
+                gives(),
+                Pass(5.1),
+                Call(T(2)),
+                Claims(None),
+                Demands("t2", "graph", "{\"access_token\":{}}", Rejection::HostRefused),
+                Refused("t2", "other", Rejection::Retired),
+                Call(T(3)),
+                Requests(4),
+            ],
+        ),
+        row(
+            "claims demanded of a token that another host made fall are carried by the next mint",
+            vec![
+                Call(T(1)),
+                slow(),
+                Refused("t1", "a", Rejection::Retired),
+                Call(Waits),
+                Demands("t1", "graph", "{\"access_token\":{}}", Rejection::Stale),
+                gives(),
+                Release,
+                Waited(&[T(3)]),
+                Claims(Some("{\"access_token\":{}}")),
+                Demands("t1", "graph", "{\"access_token\":{}}", Rejection::Stale),
+                Call(T(3)),
+                Requests(3),
+            ],
+        ),
+        row("a host that thinks of new claims every time is the problem", {
+            let mut steps = vec![Call(T(1)), Demands("t1", "graph", "{\"n\":0}", Rejection::Retired), Call(T(2))];
+            steps.extend([Demands("t2", "graph", "{\"n\":1}", Rejection::Retired), Call(T(3))]);
+            for claims in ["{\"n\":2}", "{\"n\":3}", "{\"n\":4}"] {
+                steps.extend([Demands("t3", "graph", claims, Rejection::HostRefused), Call(T(3))]);
+            }
+            steps.push(Requests(3));
+            steps
+        }),
+        row(
+            "where acceptance is told, a host that never accepts is found out however slowly it is asked",
+            vec![
+                Call(T(1)),
+                Refused("t1", "good", Rejection::Retired),
+                Call(T(2)),
+                Accepted("t2", "good"),
+                Refused("t2", "bad", Rejection::Retired),
+                Call(T(3)),
+                Pass(70.0),
+                Refused("t3", "bad", Rejection::HostRefused),
+                Call(T(3)),
+                Requests(3),
+            ],
+        ),
+        row("a host's block doubles to 15 min and no further", {
+            let mut steps = vec![Call(T(1)), Refused("t1", "bad", Rejection::Retired)];
+            let blocks = [("t2", 60.0), ("t3", 120.0), ("t4", 240.0), ("t5", 480.0), ("t6", 900.0), ("t7", 900.0)];
+            for (at, (name, block)) in blocks.into_iter().enumerate() {
+                steps.extend([
+                    Now(Issuer::Gives(86_400.0)),
+                    Call(T(at as u64 + 2)),
+                    Refused(name, "bad", Rejection::HostRefused),
+                    Pass(block - 2.0),
+                    Refused(name, "bad", Rejection::HostRefused),
+                    Pass(3.0),
+                    Refused(name, "bad", Rejection::Retired),
+                ]);
+            }
+            steps
+        }),
+        row(
+            "urgent: the starter does not get a token that fell while it waited",
+            vec![
+                Call(T(1)),
+                Pass(950.0),
+                slow(),
+                Call(Waits),
+                Refused("t1", "a", Rejection::Retired),
+                Pass(2.1),
+                Waited(&[]),
+                Release,
+                Waited(&[T(2)]),
+                Requests(2),
+            ],
+        ),
+        row(
+            "a min_ttl that cannot be met does not keep a due token from being refreshed",
+            vec![
+                Call(T(1)),
+                Pass(740.0),
+                fails(Unavailable),
+                CallTtl(900, Short(1)),
+                Requests(2),
+                Pass(60.0),
+                gives(),
+                CallTtl(900, Short(1)),
+                Requests(3),
+                CallTtl(900, T(2)),
+                Requests(3),
+            ],
+        ),
+        row(
+            "a min_ttl that no token has does not silence one that a new token has",
+            vec![
+                CallTtl(5000, Short(1)),
+                Pass(200.0),
+                CallTtl(5000, Short(1)),
+                Requests(1),
+                CallTtl(900, T(2)),
+                Requests(2),
+            ],
+        ),
+        row(
+            "rejected, refused: the error at once",
+            vec![
+                Call(T(1)),
+                Pass(800.0),
+                fails(Denied),
+                Call(T(1)),
+                Refused("t1", "a", Rejection::Retired),
+                Call(E(Denied)),
+                Requests(2),
+            ],
+        ),
+        row(
+            "min_ttl unmet, refused: the token, marked short",
+            vec![Call(T(1)), Pass(800.0), fails(Denied), Call(T(1)), CallTtl(700, Short(1)), Requests(2)],
+        ),
+        row(
+            "a refusal is forgotten soon after the credential changes, though a token is held",
+            vec![
+                Call(T(1)),
+                Pass(800.0),
+                fails(Denied),
+                Call(T(1)),
+                Pass(6.0),
+                Call(T(1)),
+                Requests(3),
+                gives(),
+                NewCredential,
+                Pass(5.1),
+                Call(T(1)),
+                Call(T(2)),
+                Requests(4),
+            ],
+        ),
+        row(
+            "a caller's time limit of more than a slice holds across a suspend",
+            vec![Now(Issuer::NeverAnswers), CallFor(45, Waits), Suspend(3600), Pass(31.0), Waited(&[E(TimedOut)])],
         ),
         row(
             "min_ttl with no token at all and a failing source is an error",

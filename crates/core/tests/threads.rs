@@ -210,6 +210,64 @@ fn managers_never_wait_for_each_other() {
     assert_eq!(stuck.join().unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
 }
 
+/// Blocks the very thread that it is called on, for a time or until it is let go.
+struct Blocking(Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>);
+
+impl TokenSource for Blocking {
+    fn name(&self) -> &str {
+        "blocking"
+    }
+    fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Token, MintError>> {
+        Box::pin(async move {
+            let _ = self.0.lock().unwrap().recv();
+            Token::builder("late", request.now()).expires_in(Duration::from_secs(1000)).build()
+        })
+    }
+}
+
+#[test]
+fn a_source_that_blocks_its_thread_holds_up_nobody_else_and_no_time_limit() {
+    let (release, released) = std::sync::mpsc::channel();
+    let blocking = TokenManager::builder("blocking", Blocking(Arc::new(std::sync::Mutex::new(released)))).build();
+    let waiting = std::thread::spawn({
+        let blocking = blocking.clone();
+        move || blocking.blocking_token()
+    });
+    while !blocking.status().refreshing {
+        std::thread::yield_now();
+    }
+    // A time limit, though the thread on which mints run stands still.
+    let limited = blocking.blocking_token_with(TokenOptions::new().timeout(Duration::from_millis(200)));
+    assert_eq!(limited.unwrap_err().kind(), ErrorKind::TimedOut);
+    // Other managers.
+    for _ in 0..3 {
+        let (source, _) = Counting::new(1);
+        assert!(TokenManager::builder("other", source).build().blocking_token().is_ok());
+    }
+    // What was blocked comes to its end where it was.
+    release.send(()).unwrap();
+    assert_eq!(waiting.join().unwrap().unwrap().secret(), "late");
+}
+
+#[test]
+fn keeping_fresh_outlives_the_runtime_that_was_given() {
+    let (source, requests) = Counting::new(1);
+    let clock = TestClock::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let manager =
+        TokenManager::builder("kept", source).clock(Arc::new(clock.clone())).runtime(runtime.handle().clone()).build();
+    manager.keep_fresh();
+    let until = |count: u64| {
+        while requests.load(Ordering::SeqCst) < count {
+            clock.advance(Duration::from_secs(1));
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    };
+    until(1);
+    runtime.shutdown_background();
+    until(3);
+}
+
 #[test]
 fn an_observer_that_panics_costs_nobody_a_token() {
     let (source, _) = Counting::new(1);
@@ -231,7 +289,8 @@ fn refreshes_under_load_stall_nobody_and_never_mint_twice_at_once() {
         fn mint(&self, request: MintRequest) -> BoxFuture<'_, Result<Token, MintError>> {
             Box::pin(async move {
                 self.most.fetch_max(self.running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                tokio::task::yield_now().await;
+                // As long as a round trip takes; the callers below must not notice.
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 self.running.fetch_sub(1, Ordering::SeqCst);
                 let number = self.number.fetch_add(1, Ordering::SeqCst);
                 Token::builder(format!("x{number}"), request.now()).expires_in(Duration::from_secs(100)).build()
@@ -243,22 +302,26 @@ fn refreshes_under_load_stall_nobody_and_never_mint_twice_at_once() {
     let source = Exclusive { running: AtomicU64::new(0), most: most.clone(), number: AtomicU64::new(0) };
     let manager = TokenManager::builder("load", source).clock(Arc::new(clock.clone())).build();
     manager.blocking_token().unwrap();
+    let slow = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for n in 0..8 {
-            let (manager, clock) = (manager.clone(), clock.clone());
+            let (manager, clock, slow) = (manager.clone(), clock.clone(), &slow);
             scope.spawn(move || {
                 for _ in 0..2_000 {
-                    let token = manager.blocking_token().unwrap();
-                    // No flight lasts longer than its 20 s of this clock: it would rightly be given up, and another would start beside it.
+                    let start = std::time::Instant::now();
+                    manager.blocking_token().unwrap();
+                    if start.elapsed() > Duration::from_millis(40) {
+                        slow.fetch_add(1, Ordering::SeqCst);
+                    }
+                    // Not past `urgent_at`, where the starter waits: a second at a time, and none while a flight runs.
                     if n == 0 && !manager.status().refreshing {
                         clock.advance(Duration::from_secs(1));
-                    }
-                    if n == 1 {
-                        manager.reject(&token, "api.test", &Challenge::Plain);
                     }
                 }
             });
         }
     });
-    assert_eq!(most.load(Ordering::SeqCst), 1);
+    assert_eq!(most.load(Ordering::SeqCst), 1, "two mints at once");
+    // A machine that is busy may hold a thread up; a caller that waits for a mint would be held up by every one of them.
+    assert!(slow.load(Ordering::SeqCst) <= 8, "{slow:?} calls of 16,000 took as long as a mint");
 }
