@@ -30,7 +30,11 @@ fn every_behaviour() {
             let name = entry.file_name().to_str().unwrap().to_owned();
             // Every case has a store of its own.
             let store = format!("env.add.UNEXPIRED_STORE = \"{{store}}/{name}\"\nstatus.code");
-            let text = if to == "cases" { text.replacen("status.code", &store, 1) } else { text };
+            let text = if to == "cases" && !text.contains("UNEXPIRED_STORE") {
+                text.replacen("status.code", &store, 1)
+            } else {
+                text
+            };
             home.write(&format!("{to}/{name}"), &fill(&text));
         }
     }
@@ -56,7 +60,7 @@ fn every_behaviour() {
             let text = std::fs::read_to_string(entry.path()).unwrap();
             let text = text.replace(provider.url(), "{idp}").replace(&configs.display().to_string(), "{configs}");
             let text = text.replace(&home.path().join("store").display().to_string(), "{store}");
-            let own = |line: &&str| !line.starts_with("env.add.UNEXPIRED_STORE");
+            let own = |line: &&str| !line.starts_with("env.add.UNEXPIRED_STORE = \"{store}/");
             let text: String = text.split_inclusive('\n').filter(own).collect();
             std::fs::write(folder.join(entry.file_name()), text).unwrap();
         }
