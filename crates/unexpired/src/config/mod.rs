@@ -42,7 +42,6 @@
 mod build;
 mod duration;
 mod error;
-mod hosts;
 mod keys;
 mod reference;
 mod rules;
@@ -53,9 +52,10 @@ mod token_file;
 
 pub use duration::parse_duration;
 pub use error::ConfigError;
-pub use hosts::{HostPattern, hosts_allow};
 pub use reference::reference;
 pub use schema::schema;
+
+pub use crate::{HostPattern, hosts_allow};
 
 use crate::{ErrorKind, SecretRef, TokenManager, TokenManagerBuilder, TokenSource};
 use section::{Reader, Section};
