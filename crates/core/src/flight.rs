@@ -1,6 +1,7 @@
 //! A flight: the one mint that everybody waits for. It belongs to nobody who waits.
 
 use crate::manager::Inner;
+use crate::pace::Pace;
 use crate::slot::{Landed, Order, Served, worth_another};
 use crate::source::within;
 use crate::{BoxFuture, Error, ErrorKind, Event, MintError, MintRequest, Moments, Phase, Token};
@@ -78,6 +79,7 @@ impl Inner {
                     inner.spawner.lost();
                     inner.cell.lost(id, inner.clock.now());
                     flight.done.send_replace(Some(Outcome::Lost));
+                    inner.happened(&Happened::Landed(&Outcome::Lost, false));
                 }
             }));
         }
@@ -169,12 +171,14 @@ impl Landing {
                 inner.mints.fetch_add(1, Ordering::Relaxed);
                 // Those who wait come first; whoever watches can be told afterwards.
                 self.flight.done.send_replace(Some(Outcome::Token(served.clone())));
-                inner.arrived(&served, replaced, attempts, took);
+                let new = inner.arrived(&served, replaced, attempts, took);
+                inner.happened(&Happened::Landed(&Outcome::Token(served), new));
                 return;
             }
             Landed::Failed(error) => Outcome::Failed(error),
         };
-        self.flight.done.send_replace(Some(outcome));
+        self.flight.done.send_replace(Some(outcome.clone()));
+        inner.happened(&Happened::Landed(&outcome, false));
     }
 }
 
@@ -184,9 +188,22 @@ impl Drop for Landing {
             self.inner.spawner.lost();
             self.inner.cell.lost(self.id, self.inner.clock.now());
             self.flight.done.send_replace(Some(Outcome::Lost));
+            self.inner.happened(&Happened::Landed(&Outcome::Lost, false));
         }
     }
 }
+
+/// What the registry that a manager is in must know. Told when it is done, and under no lock.
+#[cfg_attr(not(feature = "thread"), allow(dead_code, reason = "registries have a thread"))]
+pub(crate) enum Happened<'a> {
+    /// A flight has ended; whether it brought a token that was not there before.
+    Landed(&'a Outcome, bool),
+    /// The token was rejected, and is handed out no more.
+    Rejected,
+}
+
+/// Who is told.
+pub(crate) type Told = Arc<dyn Fn(&Happened<'_>) + Send + Sync>;
 
 /// Refreshes without callers until the last clone of the manager is gone.
 pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
@@ -201,39 +218,19 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
     let mut changes = inner.current.subscribe();
     inner.spawner.spawn(Box::pin(async move {
         let _keeper = keeper;
-        let mut refusals = 0_u32;
-        let mut not_before = clock.now();
-        let mut revision = None;
+        let mut pace = Pace::new(clock.now());
         loop {
             let Some(inner) = weak.upgrade() else { return };
             let now = clock.now();
-            if revision.is_some_and(|revision| revision != inner.revision()) {
-                // The credential was replaced: what was refused before says nothing any more.
-                (refusals, not_before, revision) = (0, now, None);
-                inner.cell.forget_refusal(now);
-            }
-            let order = if not_before.waited(now) { inner.cell.refresh(now, Flight::new) } else { None };
-            if let Some(order) = order {
+            if let Some(order) = pace.order(&inner, now) {
                 let flight = order.handle.clone();
-                let before = inner.revision();
                 inner.launch(order);
                 drop(inner);
-                match flight.outcome_uncounted().await {
-                    // Errors that nobody remembers count as refusals here, or this would be a loop.
-                    Outcome::Failed(error) if !error.kind().is_transient() => {
-                        let pause =
-                            REFUSAL_FIRST.saturating_mul(2_u32.saturating_pow(refusals.min(16))).min(REFUSAL_LONGEST);
-                        refusals = refusals.saturating_add(1);
-                        not_before = clock.now() + pause;
-                        revision = Some(before);
-                    }
-                    Outcome::Token(_) => (refusals, revision) = (0, None),
-                    Outcome::Failed(_) => {}
-                    Outcome::Lost => not_before = clock.now() + PAUSE_AFTER_LOSS,
-                }
+                let outcome = flight.outcome_uncounted().await;
+                pace.landed(&outcome, clock.now());
                 continue;
             }
-            let next = inner.cell.read(|slot| slot.next_refresh(now)).later(not_before);
+            let next = pace.next(&inner, now);
             drop(inner);
             let pause = next.since(now).clamp(SHORTEST_PAUSE, crate::time::SLICE);
             let mut timer = pin!(clock.sleep(pause));
@@ -295,11 +292,11 @@ impl Spawner {
         matches!(self.given, Some(Given::Runtime(_))) && !self.dead.load(Ordering::Acquire)
     }
 
-    fn lost(&self) {
+    pub(crate) fn lost(&self) {
         self.dead.store(true, Ordering::Release);
     }
 
-    fn spawn(&self, future: BoxFuture<'static, ()>) {
+    pub(crate) fn spawn(&self, future: BoxFuture<'static, ()>) {
         match &self.given {
             #[cfg(feature = "thread")]
             Some(_) if self.dead.load(Ordering::Acquire) => spawn_on_thread(future),
@@ -343,10 +340,7 @@ fn random() -> f64 {
 }
 
 const MOST_ATTEMPTS: u32 = 3;
-const REFUSAL_FIRST: Duration = Duration::from_secs(5);
-const REFUSAL_LONGEST: Duration = Duration::from_secs(15 * 60);
 /// A flight that did not land within its time and this is given up.
 #[cfg(feature = "thread")]
 const GRACE: Duration = Duration::from_secs(1);
-const PAUSE_AFTER_LOSS: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
