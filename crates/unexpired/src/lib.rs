@@ -75,6 +75,7 @@
 //! | `config` | | `config`: the configuration file; brings all of the above but the backends |
 //! | `reqwest-middleware` | | `reqwest`: a middleware for `reqwest` 0.13, by `reqwest-middleware` 0.5 |
 //! | `tower` | | `tower`: a layer for every HTTP client that is a `tower` service |
+//! | `tonic` | | `tonic`: a layer and an interceptor for gRPC clients, by `tonic` 0.14; brings `tower` |
 //!
 //! Exactly one backend is needed; without `ring`, `aws-lc-rs` and `fips` nothing can be signed and no TLS connection made.
 
@@ -90,6 +91,8 @@ pub mod env;
 mod host_token;
 #[cfg(feature = "reqwest-middleware")]
 pub mod reqwest;
+#[cfg(feature = "tonic")]
+pub mod tonic;
 #[cfg(feature = "tower")]
 pub mod tower;
 

@@ -36,7 +36,7 @@ mod replay;
 pub use replay::{CloneBody, RecordBody, Recording, Replay, ReplayBody, SendOnce};
 
 use crate::host_token::{Host, HostToken, accepts, challenge};
-use crate::{BoxFuture, Challenge};
+use crate::{BoxFuture, Challenge, Token};
 use ::http::{Request, Response, Uri};
 use std::fmt;
 use std::future::poll_fn;
@@ -130,7 +130,10 @@ where
         Box::pin(async move {
             let uri = layer.origin.as_ref().unwrap_or(request.uri());
             match layer.token.judge_uri(uri)? {
-                Some(host) => send(&layer.token, &layer.replay, inner, request, &host, read).await,
+                Some(host) => {
+                    let (response, _) = send(&layer.token, &layer.replay, inner, request, &host, read).await?;
+                    Ok(response)
+                }
                 None => {
                     let mut inner = inner;
                     inner.call(request.map(|body| layer.replay.prepare(body).0)).await.map_err(Into::into)
@@ -140,7 +143,8 @@ where
     }
 }
 
-/// Sends a request to a named host: with the token, and once more if that is refused and another can be had. `inner` is ready.
+/// Sends a request to a named host: with the token, and once more if that is refused and another can be had.
+/// The answer, and the token that it was given to. `inner` is ready.
 pub(crate) async fn send<S, R, B, O>(
     token: &HostToken,
     replay: &R,
@@ -148,7 +152,7 @@ pub(crate) async fn send<S, R, B, O>(
     request: Request<B>,
     host: &Host,
     read: fn(&Response<O>) -> Verdict,
-) -> Result<Response<O>, BoxError>
+) -> Result<(Response<O>, Token), BoxError>
 where
     S: Service<Request<R::Body>, Response = Response<O>>,
     S::Error: Into<BoxError>,
@@ -166,11 +170,13 @@ where
     };
     if refusal.is_none() {
         token.settle(&used, host, None, accepted);
-        return Ok(response);
+        return Ok((response, used));
     }
     let body = R::again(copy);
-    let Some(replacement) = token.after(&used, host, refusal, body.is_some()).await? else { return Ok(response) };
-    let Some(body) = body else { return Ok(response) };
+    let Some(replacement) = token.after(&used, host, refusal, body.is_some()).await? else {
+        return Ok((response, used));
+    };
+    let Some(body) = body else { return Ok((response, used)) };
     drop(response);
     token.apply(&replacement, &mut parts.headers)?;
     poll_fn(|context| inner.poll_ready(context)).await.map_err(Into::into)?;
@@ -180,7 +186,7 @@ where
         Verdict::Accepted => token.settle(&replacement, host, None, true),
         Verdict::Unknown => {}
     }
-    Ok(response)
+    Ok((response, replacement))
 }
 
 /// What an answer says of the token.
