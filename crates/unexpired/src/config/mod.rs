@@ -42,7 +42,6 @@
 mod build;
 mod duration;
 mod error;
-mod hosts;
 mod keys;
 mod missing;
 mod placed;
@@ -55,9 +54,10 @@ mod token_file;
 
 pub use duration::parse_duration;
 pub use error::ConfigError;
-pub use hosts::{HostPattern, hosts_allow};
 pub use reference::reference;
 pub use schema::schema;
+
+pub use crate::{HostPattern, hosts_allow};
 
 use crate::{ErrorKind, SecretRef, StoredSource, TokenManager, TokenManagerBuilder, TokenSource, TokenStore};
 use section::{Reader, Section};

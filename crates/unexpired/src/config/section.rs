@@ -1,10 +1,10 @@
 //! From TOML to values: every table is read by the table of keys, and nothing else is let through.
 
 use super::duration::parse_duration;
-use super::hosts::HostPattern;
 use super::keys::{self, Key, Shape};
 use super::suggest::nearest;
 use super::{ConfigError, is_name};
+use crate::HostPattern;
 use crate::SecretRef;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
