@@ -1,1 +1,3 @@
+//! The proxy beside a bare one.
+
 fn main() {}

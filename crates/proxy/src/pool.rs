@@ -269,7 +269,7 @@ impl SendError {
 
 async fn handshake_h1(dialed: Dialed) -> Result<http1::SendRequest<SendBody>, DialError> {
     let io = TokioIo::new(dialed.stream);
-    let made = http1::Builder::new().max_buf_size(MOST_HEAD).handshake(io).await;
+    let made = http1::Builder::new().max_buf_size(MOST_HEAD).max_header_size(MOST_HEAD).handshake(io).await;
     let (sender, connection) = made.map_err(|error| handshake_failed(&error))?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {

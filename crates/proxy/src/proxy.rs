@@ -217,6 +217,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
         .max_buf_size(MOST_HEAD)
+        .max_header_size(MOST_HEAD)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
@@ -342,7 +343,7 @@ impl fmt::Debug for ProxyBuilder {
 }
 
 /// What is said to one connection too many.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 112\r\nconnection: close\r\nretry-after: 1\r\n\r\n{\"error\":{\"message\":\"unexpired: too many connections\",\"type\":\"server_error\",\"param\":null,\"code\":\"overloaded\"}}\n";
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 111\r\nconnection: close\r\nretry-after: 1\r\n\r\n{\"error\":{\"message\":\"unexpired: too many connections\",\"type\":\"server_error\",\"param\":null,\"code\":\"overloaded\"}}\n";
 const MOST_HEAD: usize = 64 << 10;
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
