@@ -35,7 +35,7 @@ pub fn schema() -> String {
         "additionalProperties": false,
         "properties": {
             "token": named("#/$defs/token", "The tokens, by name."),
-            "route": named("#/$defs/route", "What forwarding proxies serve, by name."),
+            "route": named("#/$defs/route", "What the proxy serves, by name."),
         },
         "$defs": {
             "token": token(false),
@@ -107,6 +107,10 @@ fn shape(shape: Shape) -> Value {
         Shape::Secret => json!({ "$ref": "#/$defs/secret" }),
         Shape::SecretOrPath => json!({ "anyOf": [text(), { "$ref": "#/$defs/secret" }] }),
         Shape::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Shape::Port => json!({ "type": "integer", "minimum": 1, "maximum": 65535 }),
+        Shape::Statuses => {
+            json!({ "type": "array", "items": { "type": "integer", "minimum": 400, "maximum": 499 }, "minItems": 1 })
+        }
         Shape::Fallback => json!({ "$ref": "#/$defs/fallback" }),
     }
 }
