@@ -12,6 +12,7 @@ mod out;
 mod project;
 #[cfg(test)]
 mod reference;
+mod signals;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -100,7 +100,7 @@ pub(crate) fn narrate(event: &Event) {
 }
 
 fn unreadable(path: &Path, error: &config::ConfigError) -> Failure {
-    let failure = Failure::new(USAGE, error);
+    let failure = Failure::of(error.kind(), error);
     if path.exists() {
         return failure.hint("once it is corrected: unexpired config check");
     }
