@@ -71,6 +71,7 @@ impl Proxy {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         // Whatever is made for a listener is dropped after it: a Unix socket is removed at the end.
+        #[cfg(unix)]
         let mut cleanups = Vec::new();
         for (bound, only) in self.bound {
             let (house, limits, stopped) = (self.house.clone(), self.limits, stopped.clone());
@@ -105,6 +106,7 @@ impl Proxy {
         let grace = self.limits.grace;
         let connections = async { while tasks.join_next().await.is_some() {} };
         tokio::join!(connections, self.house.shared.tunnels.end(grace));
+        #[cfg(unix)]
         drop(cleanups);
         Ok(())
     }
