@@ -11,7 +11,7 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// What all listeners share.
@@ -20,6 +20,8 @@ pub(crate) struct House {
     pub(crate) admin: Option<Box<dyn KeySource>>,
     pub(crate) shared: Shared,
     pub(crate) connections: AtomicUsize,
+    /// Set before the connections are told to end.
+    pub(crate) stopping: AtomicBool,
 }
 
 /// One listener's view of it.

@@ -1,14 +1,17 @@
 //! Connections to one upstream that are used again: HTTP/1.1 one request at a time, HTTP/2 many at once.
 
-use crate::dial::{DialError, Dialed, Dialer, deepest};
+use crate::dial::{self, DialError, Dialed, Dialer, deepest};
 use crate::replay::{Progress, SendBody};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::future::Future as _;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use unexpired_core::{Clock as _, SystemClock};
 
@@ -25,10 +28,70 @@ pub(crate) struct Pool {
     speaks_h1: AtomicBool,
 }
 
-/// An HTTP/1.1 connection that waits for its next request.
+/// An HTTP/1.1 connection that waits for its next request. Nobody drives it meanwhile.
 struct Idle {
-    sender: http1::SendRequest<SendBody>,
+    connection: Box<H1>,
     since: i64,
+}
+
+/// An HTTP/1.1 connection. It is driven by whoever waits for its answer, and not by a task of its own: that would cost two changes of task for each
+/// piece that passes.
+pub(crate) struct H1 {
+    sender: http1::SendRequest<SendBody>,
+    driver: Option<http1::Connection<TokioIo<dial::Stream>, SendBody>>,
+}
+
+impl H1 {
+    /// Lets the connection read and write.
+    pub(crate) fn drive(&mut self, context: &mut Context<'_>) {
+        if let Some(driver) = &mut self.driver
+            && let Poll::Ready(ended) = Pin::new(driver).poll(context)
+        {
+            self.driver = None;
+            tell(ended);
+        }
+    }
+
+    /// Whether it can carry a request.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        // What was sent to us in the meantime, such as the end, is read now.
+        self.drive(context);
+        if self.driver.is_none() {
+            return Poll::Ready(false);
+        }
+        self.sender.poll_ready(context).map(|ready| ready.is_ok())
+    }
+
+    async fn send(
+        &mut self,
+        request: Request<SendBody>,
+    ) -> Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<SendBody>>> {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let driver = &mut self.driver;
+        std::future::poll_fn(|context| {
+            if let Some(running) = driver
+                && let Poll::Ready(ended) = Pin::new(running).poll(context)
+            {
+                *driver = None;
+                tell(ended);
+            }
+            answer.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Gives the connection a task of its own.
+    fn spawn(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            tokio::spawn(async move { tell(driver.await) });
+        }
+    }
+}
+
+fn tell(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(target: "unexpired", error = %deepest(&error), "a connection to an upstream ended");
+    }
 }
 
 /// An HTTP/2 connection.
@@ -41,7 +104,7 @@ struct Shared {
 pub(crate) enum Lease {
     H1 {
         pool: Arc<Pool>,
-        sender: http1::SendRequest<SendBody>,
+        connection: Box<H1>,
         request: Progress,
     },
     H2 {
@@ -55,14 +118,21 @@ impl Lease {
     /// The answer was read to its end.
     pub(crate) fn give_back(self) {
         // An answer that came before the request had been sent leaves a connection on which nobody knows where the next request begins.
-        if let Self::H1 { pool, sender, request } = self
+        if let Self::H1 { pool, connection, request } = self
+            && connection.driver.is_some()
             && request.is_done()
-            && !sender.is_closed()
         {
             let mut idle = lock(&pool.idle);
             if idle.len() < MOST_IDLE {
-                idle.push(Idle { sender, since: now() });
+                idle.push(Idle { connection, since: now() });
             }
+        }
+    }
+
+    /// Lets the connection read and write; to be called while its answer is waited for.
+    pub(crate) fn drive(&mut self, context: &mut Context<'_>) {
+        if let Self::H1 { connection, .. } = self {
+            connection.drive(context);
         }
     }
 }
@@ -84,7 +154,7 @@ impl Drop for Stream {
 }
 
 enum Connection {
-    H1(http1::SendRequest<SendBody>),
+    H1(Box<H1>),
     H2(Stream),
 }
 
@@ -126,11 +196,15 @@ impl Pool {
                 None => self.connect().await.map_err(SendError::dial)?,
             };
             let failed = match connection {
-                Connection::H1(mut sender) => {
+                Connection::H1(mut connection) => {
                     self.dress_h1(&mut request);
-                    match sender.try_send_request(request).await {
+                    match connection.send(request).await {
                         Ok(response) => {
-                            return Ok((response, Lease::H1 { pool: self.clone(), sender, request: progress }));
+                            // The rest of the request must not depend on how fast the client reads the answer.
+                            if !progress.is_done() {
+                                connection.spawn();
+                            }
+                            return Ok((response, Lease::H1 { pool: self.clone(), connection, request: progress }));
                         }
                         Err(failed) => failed,
                     }
@@ -158,7 +232,10 @@ impl Pool {
         mut request: Request<SendBody>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let dialed = self.dialer.dial(false).await.map_err(SendError::dial)?;
-        let mut sender = handshake_h1(dialed).await.map_err(SendError::dial)?;
+        let H1 { mut sender, driver } = handshake_h1(dialed).await.map_err(SendError::dial)?;
+        if let Some(driver) = driver {
+            tokio::spawn(async move { tell(driver.with_upgrades().await) });
+        }
         self.dress_h1(&mut request);
         let response = sender.send_request(request).await.map_err(|error| SendError::of(&error, false))?;
         Ok((response, Lease::Own))
@@ -167,7 +244,11 @@ impl Pool {
     /// Closes what nobody has used for a while.
     pub(crate) fn sweep(&self) {
         let oldest = now().saturating_sub(IDLE_NANOS);
-        lock(&self.idle).retain(|idle| idle.since >= oldest && !idle.sender.is_closed());
+        // What the upstream has closed is seen by looking.
+        let mut looking = Context::from_waker(Waker::noop());
+        lock(&self.idle).retain_mut(|idle| {
+            idle.since >= oldest && !matches!(idle.connection.poll_ready(&mut looking), Poll::Ready(false))
+        });
         lock(&self.shared).retain(|connection| !connection.sender.is_closed());
     }
 
@@ -180,12 +261,11 @@ impl Pool {
         }
         loop {
             // The last one that was used is the one that most likely still lives.
-            let Idle { mut sender, since } = lock(&self.idle).pop()?;
-            if since < now().saturating_sub(IDLE_NANOS) || sender.is_closed() {
-                continue;
-            }
-            if sender.is_ready() || sender.ready().await.is_ok() {
-                return Some(Connection::H1(sender));
+            let Idle { mut connection, since } = lock(&self.idle).pop()?;
+            if since >= now().saturating_sub(IDLE_NANOS)
+                && std::future::poll_fn(|context| connection.poll_ready(context)).await
+            {
+                return Some(Connection::H1(connection));
             }
         }
     }
@@ -218,7 +298,7 @@ impl Pool {
         self.speaks_h2.store(dialed.is_h2, Ordering::Relaxed);
         self.speaks_h1.store(!dialed.is_h2, Ordering::Relaxed);
         if !dialed.is_h2 {
-            return handshake_h1(dialed).await.map(Connection::H1);
+            return handshake_h1(dialed).await.map(|connection| Connection::H1(Box::new(connection)));
         }
         let connection = Arc::new(Shared { sender: handshake_h2(dialed).await?, streams: AtomicUsize::new(0) });
         let stream = Stream::new(connection.clone());
@@ -267,16 +347,11 @@ impl SendError {
     }
 }
 
-async fn handshake_h1(dialed: Dialed) -> Result<http1::SendRequest<SendBody>, DialError> {
+async fn handshake_h1(dialed: Dialed) -> Result<H1, DialError> {
     let io = TokioIo::new(dialed.stream);
     let made = http1::Builder::new().max_buf_size(MOST_HEAD).max_header_size(MOST_HEAD).handshake(io).await;
     let (sender, connection) = made.map_err(|error| handshake_failed(&error))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(target: "unexpired", error = %deepest(&error), "a connection to an upstream ended");
-        }
-    });
-    Ok(sender)
+    Ok(H1 { sender, driver: Some(connection) })
 }
 
 async fn handshake_h2(dialed: Dialed) -> Result<http2::SendRequest<SendBody>, DialError> {
@@ -292,11 +367,7 @@ async fn handshake_h2(dialed: Dialed) -> Result<http2::SendRequest<SendBody>, Di
         .handshake(TokioIo::new(dialed.stream))
         .await;
     let (sender, connection) = made.map_err(|error| handshake_failed(&error))?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(target: "unexpired", error = %deepest(&error), "a connection to an upstream ended");
-        }
-    });
+    tokio::spawn(async move { tell(connection.await) });
     Ok(sender)
 }
 

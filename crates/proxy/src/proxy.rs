@@ -16,7 +16,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -102,6 +102,7 @@ impl Proxy {
                 }
             }
         }
+        self.house.stopping.store(true, Ordering::Release);
         let _ = stop.send(true);
         let grace = self.limits.grace;
         let connections = async { while tasks.join_next().await.is_some() {} };
@@ -211,8 +212,9 @@ async fn serve<S>(stream: S, door: Arc<Door>, limits: Limits, mut stopped: watch
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(|request| {
-        let door = door.clone();
+    let serving = door.clone();
+    let service = service_fn(move |request| {
+        let door = serving.clone();
         async move { Ok::<_, Infallible>(door.answer(request).await) }
     });
     let connection = http1::Builder::new()
@@ -223,24 +225,21 @@ where
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut stopping = *stopped.borrow();
-    if stopping {
-        connection.as_mut().graceful_shutdown();
-    }
-    loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(target: "unexpired", error = %crate::dial::deepest(&error), "a client's connection ended");
-                }
-                return;
-            }
-            _ = stopped.changed(), if !stopping => {
+    let mut stop = pin!(stopped.wait_for(|stop| *stop));
+    let (mut listening, mut stopping) = (false, false);
+    let ended = std::future::poll_fn(|context| {
+        // The task's waker stays the same, so it is left with the watch once; afterwards a look at a flag is enough.
+        if !stopping && (!listening || door.house.stopping.load(Ordering::Acquire)) {
+            listening = true;
+            if stop.as_mut().poll(context).is_ready() {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
+        connection.as_mut().poll(context)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(target: "unexpired", error = %crate::dial::deepest(&error), "a client's connection ended");
     }
 }
 
@@ -329,8 +328,13 @@ impl ProxyBuilder {
             }
         }
         let shared = Shared { budget: Budget::new(self.replay_each, self.replay_all), tunnels: Tunnels::default() };
-        let house =
-            Arc::new(House { routes: self.routes, admin: self.admin, shared, connections: AtomicUsize::new(0) });
+        let house = Arc::new(House {
+            routes: self.routes,
+            admin: self.admin,
+            shared,
+            connections: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        });
         Ok(Proxy { house, bound, limits: self.limits })
     }
 }
