@@ -63,6 +63,14 @@ pub(crate) enum Command {
     #[command(after_help = PROBE_EXAMPLES)]
     Probe(ProbeArgs),
 
+    /// Serve routes on loopback: each request goes on with a token that is fresh
+    ///
+    /// A client is given the URL of its route and the route's local key; it never holds the token. A request whose token is refused all the
+    /// same is sent again with a new one before the client has seen anything. What is served where is told on stderr. The pages /-/healthz,
+    /// /-/readyz and /-/metrics are there too; the last needs the key of `unexpired proxy key --metrics`. Ends on SIGINT and SIGTERM.
+    #[command(after_help = PROXY_EXAMPLES, args_conflicts_with_subcommands = true, override_usage = PROXY_USAGE)]
+    Proxy(ProxyArgs),
+
     /// Watch a session that never sees a 401: requests over many 3-second lifetimes, an outage and a revocation
     ///
     /// Everything runs in this process and on loopback: an identity provider, a resource server that verifies every token, and clients that
@@ -200,6 +208,42 @@ pub(crate) struct ProbeArgs {
 }
 
 #[derive(Debug, Options)]
+pub(crate) struct ProxyArgs {
+    /// The routes to serve; all by default
+    #[arg(value_name = "ROUTE")]
+    pub(crate) routes: Vec<String>,
+
+    /// The port on loopback for routes that have no place of their own
+    #[arg(long, default_value_t = PROXY_PORT, value_name = "PORT")]
+    pub(crate) port: u16,
+
+    #[command(subcommand)]
+    pub(crate) action: Option<ProxyCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProxyCommand {
+    /// Print the local key of a route, which opens that route and no other; it is made if there is none
+    #[command(after_help = PROXY_KEY_EXAMPLES)]
+    Key(ProxyKeyArgs),
+}
+
+#[derive(Debug, Options)]
+pub(crate) struct ProxyKeyArgs {
+    /// The route
+    #[arg(required_unless_present = "metrics", conflicts_with = "metrics")]
+    pub(crate) route: Option<String>,
+
+    /// The key of the page /-/metrics instead
+    #[arg(long)]
+    pub(crate) metrics: bool,
+
+    /// Make a new key; the old one is honoured for five minutes
+    #[arg(long)]
+    pub(crate) rotate: bool,
+}
+
+#[derive(Debug, Options)]
 pub(crate) struct DemoArgs {
     /// How long the session lasts: 10 to 3600 seconds
     #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u16).range(10..=3600))]
@@ -307,6 +351,26 @@ const PROBE_EXAMPLES: &str = "\
 Examples:
   unexpired probe corp
   unexpired probe corp --url https://contoso.openai.azure.us/openai/v1/models";
+
+const PROXY_USAGE: &str = "\
+unexpired proxy [OPTIONS] [ROUTE]...
+       unexpired proxy key [OPTIONS] ROUTE";
+
+const PROXY_EXAMPLES: &str = "\
+Examples:
+  unexpired proxy
+  unexpired proxy gov --port 9000
+  OPENAI_BASE_URL=http://127.0.0.1:8639/gov OPENAI_API_KEY=$(unexpired proxy key gov) my-agent
+  curl http://127.0.0.1:8639/-/healthz";
+
+const PROXY_KEY_EXAMPLES: &str = "\
+Examples:
+  unexpired proxy key gov
+  unexpired proxy key gov --rotate
+  unexpired proxy key --metrics";
+
+/// UNEX on the keypad of a telephone.
+const PROXY_PORT: u16 = 8639;
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

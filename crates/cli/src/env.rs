@@ -50,7 +50,7 @@ pub(crate) const GROUPS: &[Group] = &[
             Variable { name: "APPDATA", what: "The user's configuration folder on Windows." },
             Variable {
                 name: "UNEXPIRED_STORE",
-                what: "The folder for rotated refresh tokens, an absolute path, in place of the state folder under the user's home.",
+                what: "The folder for rotated refresh tokens and the proxy's keys, an absolute path, in place of the state folder under the user's home.",
             },
             Variable { name: "LOCALAPPDATA", what: "The state folder on Windows." },
             Variable { name: "NO_COLOR", what: "If set and not empty, nothing is coloured." },

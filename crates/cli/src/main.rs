@@ -16,6 +16,7 @@ mod project;
 #[cfg(test)]
 mod reference;
 mod shared;
+mod signals;
 mod sys;
 mod ticket;
 

@@ -122,7 +122,7 @@ pub(crate) fn narrate(event: &Event) {
 }
 
 fn unreadable(args: &Args, path: &Path, error: &config::ConfigError) -> Failure {
-    let failure = Failure::new(USAGE, error);
+    let failure = Failure::of(error.kind(), error);
     if path.exists() {
         return failure.hint(format!("once it is corrected: {} config check", command(args)));
     }

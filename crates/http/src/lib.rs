@@ -66,5 +66,5 @@ pub use form::{BasicAuth, Form, form_encode, percent_encode};
 pub use response::Response;
 pub use send_error::SendError;
 pub use skew::Skew;
-pub use tls::Roots;
+pub use tls::{Roots, Tls};
 pub use token_response::TokenResponse;

@@ -29,6 +29,60 @@ pub enum Roots {
     OnlyCaFile,
 }
 
+/// The same rules for connections that are not token requests: whom to trust, and who we are. For whoever speaks TLS with `rustls` itself.
+///
+/// ```
+/// use unexpired_http::{Roots, Tls};
+///
+/// let tls = Tls::new().roots(Roots::Bundled);
+/// # // Doctests have no crypto backend.
+/// # if unexpired_crypto::backend() != "none" {
+/// let config = tls.config()?;
+/// assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+/// # }
+/// # Ok::<(), unexpired_core::MintError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls(Trust);
+
+impl Tls {
+    /// The system's roots, and no certificate of our own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Which certificate authorities are trusted. Default: the system's.
+    #[must_use]
+    pub fn roots(mut self, roots: Roots) -> Self {
+        self.0.roots = roots;
+        self
+    }
+
+    /// A PEM file of certificate authorities to be trusted too.
+    #[must_use]
+    pub fn ca_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.0.ca_file = Some(file.into());
+        self
+    }
+
+    /// The certificate with its chain, and its key, that we show: two PEM files.
+    #[must_use]
+    pub fn client_certificate(mut self, chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.0.client_certificate = Some((chain.into(), key.into()));
+        self
+    }
+
+    /// The configuration as the files are now, with ALPN for HTTP/2 and HTTP/1.1. To be asked for at every connection: it is built once, and
+    /// again when a file was replaced; in between it costs a `stat` for each file. Building it reads files.
+    ///
+    /// # Errors
+    ///
+    /// [`Misconfigured`](ErrorKind::Misconfigured), with the file.
+    pub fn config(&self) -> Result<Arc<ClientConfig>, MintError> {
+        self.0.key().config()
+    }
+}
+
 /// What a client's TLS configuration is made of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Trust {
@@ -287,6 +341,24 @@ mod tests {
     fn without_roots_there_is_a_remedy() {
         let error = TrustKey::nobody().roots().unwrap_err();
         assert!(error.to_string().contains("ca_file"), "{error}");
+    }
+
+    #[test]
+    fn a_replaced_certificate_makes_another_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+        let write = |name: &str| {
+            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            fs::write(&chain, made.cert.pem()).unwrap();
+            fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        };
+        let tls = Tls::new().roots(Roots::Bundled).client_certificate(&chain, &key);
+        assert!(tls.config().unwrap_err().to_string().contains("chain.pem"));
+        write("a.example.com");
+        let first = tls.config().unwrap();
+        assert!(Arc::ptr_eq(&first, &tls.config().unwrap()) && first.client_auth_cert_resolver.has_certs());
+        write("a-longer-name.example.com");
+        assert!(!Arc::ptr_eq(&first, &tls.config().unwrap()));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::args::LabArgs;
 use crate::commands::runtime;
 use crate::failure::{Failure, OTHER, USAGE};
 use crate::out;
+use crate::signals::End;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -96,64 +97,6 @@ fn write_config(path: &Path, config: &str) -> Result<(), Failure> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path).map_err(|error| cannot(&error))?;
     write!(file, "{MARK}.\n\n{config}").map_err(|error| cannot(&error))
-}
-
-/// The signals that end the lab.
-#[cfg(unix)]
-struct End {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    /// The terminal was closed.
-    hang_up: Option<tokio::signal::unix::Signal>,
-}
-
-#[cfg(unix)]
-impl End {
-    fn listen() -> Result<Self, Failure> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let on = |kind| signal(kind).map_err(|error| Failure::new(OTHER, format!("signals: {error}")));
-        Ok(Self {
-            interrupt: on(SignalKind::interrupt())?,
-            terminate: on(SignalKind::terminate())?,
-            hang_up: if hang_up_is_ignored() { None } else { Some(on(SignalKind::hangup())?) },
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            () = async {
-                match &mut self.hang_up {
-                    Some(signal) => drop(signal.recv().await),
-                    None => std::future::pending().await,
-                }
-            } => {}
-        }
-    }
-}
-
-/// Whether it was started to outlive its terminal, by `nohup`. Linux tells; elsewhere it ends with the terminal.
-#[cfg(unix)]
-fn hang_up_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // The first bit is signal 1, SIGHUP.
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
-}
-
-#[cfg(not(unix))]
-struct End;
-
-#[cfg(not(unix))]
-impl End {
-    fn listen() -> Result<Self, Failure> {
-        Ok(Self)
-    }
-
-    async fn wait(&mut self) {
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }
 
 /// The first words of all that a lab writes.

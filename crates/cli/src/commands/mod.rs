@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod lab;
 mod probe;
+mod proxy;
 mod reject;
 mod status;
 mod token;
@@ -22,6 +23,7 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         Command::Mint(own) => crate::minter::run(&args, &own),
         Command::Status(own) => status::run(&args, &own),
         Command::Probe(own) => probe::run(&args, &own),
+        Command::Proxy(own) => proxy::run(&args, &own),
         Command::Demo(own) => demo::run(&args, &own),
         Command::Lab(own) => lab::run(&own),
         Command::Config(own) => config::run(&args, &own),

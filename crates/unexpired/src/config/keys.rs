@@ -53,6 +53,10 @@ pub(super) enum Shape {
     Argv,
     /// A table of strings.
     Map,
+    /// A port, from 1 to 65535.
+    Port,
+    /// An array of HTTP statuses from 400 to 499.
+    Statuses,
     /// A table with the keys of a token.
     Fallback,
 }
@@ -315,6 +319,51 @@ pub(super) const ROUTE: &[Key] = &[
         "Where the route's requests go. The token is sent there and nowhere else.",
         "",
         "\"https://contoso.openai.azure.us/openai/v1\"",
+    ),
+    key("header", &[], Shape::Text).about(
+        "The header in which the upstream wants the token.",
+        "`Authorization`",
+        "\"api-key\"",
+    ),
+    key("scheme", &[], Shape::Text).about(
+        "What stands before the token in that header; `none` for nothing.",
+        "the token's own, `Bearer`, in `Authorization`; nothing in any other header",
+        "\"Bearer\"",
+    ),
+    key("set_headers", &[], Shape::Map).about(
+        "Headers that every request has, in place of the client's own. No secrets: they stand in this file.",
+        "none",
+        "{ x-team = \"search\" }",
+    ),
+    key("ca_file", &[], Shape::Path).about(
+        "A PEM file with certificate authorities that are trusted for the upstream beside the system's.",
+        "none",
+        "\"/etc/corp/ca.pem\"",
+    ),
+    key("client_cert", &[], Shape::Path).about(
+        "A PEM file with the certificate, and its chain, that the upstream asks for. `client_key` goes with it.",
+        "none",
+        "\"/etc/corp/client.pem\"",
+    ),
+    key("client_key", &[], Shape::Path).about(
+        "A PEM file with the private key of `client_cert`.",
+        "none",
+        "\"/etc/corp/client-key.pem\"",
+    ),
+    key("port", &[], Shape::Port).about(
+        "A port of loopback at which this route alone is served, without its name in the path.",
+        "none: served under `/NAME` with the others",
+        "8640",
+    ),
+    key("socket", &[], Shape::Path).about(
+        "A Unix socket at which this route alone is served, without its name in the path. It is made with mode 0600.",
+        "none",
+        "\"/run/user/1000/gov.sock\"",
+    ),
+    key("expired_status", &[], Shape::Statuses).about(
+        "Statuses with which this upstream says that the token has expired, beside 401. A 403 that says so in its header or its body is known without this.",
+        "none",
+        "[403]",
     ),
 ];
 

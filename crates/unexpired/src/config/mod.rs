@@ -127,9 +127,8 @@ impl Config {
             }
         };
         let (tokens, routes) = reader.document(parsed.get_ref());
-        let names: Vec<&str> = tokens.iter().map(|(name, _)| name.as_str()).collect();
         for (_, route) in &routes {
-            rules::check_route(route, &names, &mut reader);
+            rules::check_route(route, &tokens, &mut reader);
         }
         let clients = build::Clients::new(name);
         for (_, section) in &tokens {
@@ -175,6 +174,11 @@ impl Config {
     /// The token of this name.
     pub fn token(&self, name: &str) -> Option<&TokenConfig> {
         self.tokens.iter().find(|token| token.name == name)
+    }
+
+    /// The route of this name.
+    pub fn route(&self, name: &str) -> Option<&RouteConfig> {
+        self.routes.iter().find(|route| route.name == name)
     }
 
     /// The routes, in the order of the file.
@@ -415,6 +419,51 @@ impl RouteConfig {
     /// Where its requests go.
     pub fn upstream(&self) -> &str {
         self.section.text("upstream").unwrap_or_default()
+    }
+
+    /// The line on which it begins.
+    pub fn line(&self) -> u32 {
+        self.section.line
+    }
+
+    /// The header in which the upstream wants the token; `None` for `Authorization`.
+    pub fn header(&self) -> Option<&str> {
+        self.section.text("header")
+    }
+
+    /// What stands before the token; `none` for nothing, `None` for the header's usual.
+    pub fn scheme(&self) -> Option<&str> {
+        self.section.text("scheme")
+    }
+
+    /// Headers that every request has.
+    pub fn set_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.section.map("set_headers")
+    }
+
+    /// Certificate authorities that are trusted for the upstream beside the system's.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.section.path("ca_file")
+    }
+
+    /// The certificate and the key that the upstream asks for.
+    pub fn client_certificate(&self) -> Option<(&Path, &Path)> {
+        Some((self.section.path("client_cert")?, self.section.path("client_key")?))
+    }
+
+    /// The port at which it is served alone.
+    pub fn port(&self) -> Option<u16> {
+        self.section.port("port")
+    }
+
+    /// The Unix socket at which it is served alone.
+    pub fn socket(&self) -> Option<&Path> {
+        self.section.path("socket")
+    }
+
+    /// Statuses beside 401 that mean an expired token.
+    pub fn expired_statuses(&self) -> &[u16] {
+        self.section.statuses("expired_status")
     }
 }
 

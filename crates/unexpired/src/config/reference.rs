@@ -27,9 +27,7 @@ pub fn reference() -> String {
             keys::TOKEN.iter().filter(|key| !key.providers.is_empty() && key.is_for(name)),
         );
     }
-    let route =
-        "A route names a token and where requests go with it. This version checks routes; nothing serves them yet.";
-    section(&mut page, "`[route.NAME]`", route, "", keys::ROUTE.iter());
+    section(&mut page, "`[route.NAME]`", ROUTES, "", keys::ROUTE.iter());
     section(&mut page, "Secret references", SECRETS, "", keys::SECRET.iter());
     page.push_str(TAIL);
     page
@@ -74,6 +72,8 @@ fn shape(key: &Key) -> String {
         Shape::SecretOrPath => "path from the root, or secret reference".to_owned(),
         Shape::Argv => "array: program and arguments".to_owned(),
         Shape::Map => "table of strings".to_owned(),
+        Shape::Port => "port".to_owned(),
+        Shape::Statuses => "array of statuses from 400 to 499".to_owned(),
         Shape::Fallback => "table".to_owned(),
     }
 }
@@ -106,6 +106,10 @@ provider = \"command\"
 command  = [\"az\", \"account\", \"get-access-token\", \"--scope\", \"https://cognitiveservices.azure.us/.default\", \"--output\", \"json\"]
 ```
 ";
+
+const ROUTES: &str = "\
+A route names a token and where requests go with it: what `unexpired proxy` serves ([proxy](../proxy.md)). If the token has `hosts`, the upstream's
+must be among them. `port` and `socket` exclude each other.";
 
 const SECRETS: &str = "\
 A secret never stands in the file itself. It is named by a table with exactly one of these keys, and read at every mint: a replaced file takes

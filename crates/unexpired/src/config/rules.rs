@@ -1,7 +1,8 @@
 //! What the keys of one token must say together.
 
-use super::build;
 use super::section::{Reader, Section, shown};
+use super::{ConfigError, build, hosts_allow};
+use crate::ErrorKind;
 use std::time::Duration;
 use unexpired_http::Endpoint;
 
@@ -22,24 +23,87 @@ pub(super) fn check(section: &Section, reader: &mut Reader) {
     }
 }
 
-/// Checks that a route's token exists.
-pub(super) fn check_route(section: &Section, tokens: &[&str], reader: &mut Reader) {
+/// Checks a route: that its token exists and may go there, and what its keys must say together.
+pub(super) fn check_route(section: &Section, tokens: &[(String, Section)], reader: &mut Reader) {
     let Some(token) = section.text("token") else { return };
-    if !tokens.contains(&token) {
-        let near = super::suggest::nearest(token, tokens.iter().copied());
+    let found = tokens.iter().find(|(name, _)| name == token);
+    if found.is_none() {
+        let near = super::suggest::nearest(token, tokens.iter().map(|(name, _)| name.as_str()));
         let remedy = match near {
             Some(name) => format!("did you mean \"{name}\"?"),
             None => "add [token.NAME], or name one that is there".to_owned(),
         };
         wrong(section, reader, "token", "there is no token of this name", &remedy);
     }
-    let query = section
-        .text("upstream")
-        .and_then(|url| Endpoint::parse(url).ok())
-        .is_some_and(|url| url.as_str().contains('?'));
-    if query {
+    let upstream = section.text("upstream").and_then(|url| Endpoint::parse(url).ok());
+    if upstream.as_ref().is_some_and(|url| url.as_str().contains('?')) {
         wrong(section, reader, "upstream", "holds a query", "remove the ? and what follows");
     }
+    let hosts = found.map(|(_, token)| token.hosts("hosts")).unwrap_or_default();
+    if let Some(upstream) = &upstream
+        && !hosts.is_empty()
+        && !hosts_allow(hosts, upstream.host())
+    {
+        let at = format!("{}.upstream", section.path);
+        let remedy = format!("if it is, add the host to `hosts` of [token.{token}]");
+        let error = ConfigError::new("leads to a host that the token is not for", remedy);
+        reader.errors.push(error.with_kind(ErrorKind::Forbidden).at(section.line_of("upstream"), at));
+    }
+    route_headers(section, reader);
+    if section.has("port") && section.has("socket") {
+        wrong(section, reader, "socket", "stands beside port", "remove one of them");
+    }
+    for (one, other) in [("client_cert", "client_key"), ("client_key", "client_cert")] {
+        if section.has(one) && !section.has(other) {
+            missing(section, reader, other, &format!("add {other} = \"/path\", or remove {one}"));
+        }
+    }
+}
+
+/// The names of headers, and which of them a configuration may set.
+fn route_headers(section: &Section, reader: &mut Reader) {
+    let header = section.text("header").unwrap_or("authorization");
+    if !is_header_name(header) || is_own_affair(header) {
+        wrong(section, reader, "header", "is no header for a token", "write it as header = \"api-key\"");
+    }
+    if section.text("scheme").is_some_and(|scheme| !is_header_name(scheme)) {
+        wrong(section, reader, "scheme", "is no single word", "write it as scheme = \"Bearer\", or \"none\"");
+    }
+    let mut set = section.map("set_headers");
+    let remedy =
+        "name headers such as x-team; the token's own, Host and those of the connection are the proxy's affair";
+    let bad = |(name, value): (&str, &str)| {
+        let own =
+            is_own_affair(name) || name.eq_ignore_ascii_case(header) || name.eq_ignore_ascii_case("authorization");
+        own || !is_header_name(name) || value.chars().any(|c| c.is_control() || !c.is_ascii())
+    };
+    if set.any(bad) {
+        wrong(section, reader, "set_headers", "holds what cannot be set", remedy);
+    }
+}
+
+/// RFC 9110 section 5.6.2.
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+fn is_own_affair(name: &str) -> bool {
+    const OWN: [&str; 13] = [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "upgrade",
+        "expect",
+        "cookie",
+    ];
+    OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
 fn entra(section: &Section, reader: &mut Reader) {

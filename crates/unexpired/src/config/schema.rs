@@ -36,7 +36,7 @@ pub fn schema() -> String {
         "additionalProperties": false,
         "properties": {
             "token": named("#/$defs/token", "The tokens, by name."),
-            "route": named("#/$defs/route", "What forwarding proxies serve, by name."),
+            "route": named("#/$defs/route", "What the proxy serves, by name."),
         },
         "$defs": {
             "token": token(false),
@@ -133,6 +133,10 @@ fn shape(shape: Shape) -> Value {
             json!({ "anyOf": [{ "type": "string", "pattern": PATH }, { "$ref": "#/$defs/secret" }] })
         }
         Shape::Map => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+        Shape::Port => json!({ "type": "integer", "minimum": 1, "maximum": 65535 }),
+        Shape::Statuses => {
+            json!({ "type": "array", "items": { "type": "integer", "minimum": 400, "maximum": 499 }, "minItems": 1 })
+        }
         Shape::Fallback => json!({ "$ref": "#/$defs/fallback" }),
     }
 }

@@ -32,6 +32,8 @@ enum Value {
     Path(PathBuf),
     Secret(SecretRef),
     Map(BTreeMap<String, String>),
+    Port(u16),
+    Statuses(Vec<u16>),
     Fallback(Box<Section>),
 }
 
@@ -102,6 +104,20 @@ impl Section {
         map.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    pub(super) fn port(&self, key: &str) -> Option<u16> {
+        match self.value(key)? {
+            Value::Port(port) => Some(*port),
+            _ => None,
+        }
+    }
+
+    pub(super) fn statuses(&self, key: &str) -> &[u16] {
+        match self.value(key) {
+            Some(Value::Statuses(statuses)) => statuses,
+            _ => &[],
+        }
+    }
+
     pub(super) fn fallback(&self) -> Option<&Section> {
         match self.value("fallback")? {
             Value::Fallback(section) => Some(section),
@@ -139,7 +155,8 @@ impl Section {
             match value {
                 Value::Text(text) => texts.push(text.clone()),
                 Value::Texts(values) => texts.extend(values.iter().cloned()),
-                Value::Hosts(_) => {}
+                // A route's: a route is no token.
+                Value::Hosts(_) | Value::Port(_) | Value::Statuses(_) => {}
                 Value::Bool(value) => texts.push(value.to_string()),
                 Value::Duration(duration) => texts.push(duration.as_nanos().to_string()),
                 Value::Path(path) => texts.push(path.to_string_lossy().into_owned()),
@@ -413,6 +430,21 @@ impl Reader {
             Shape::SecretOrPath => self.secret(item, line, at).map(Value::Secret),
             Shape::Argv => self.argv(item, line, at, &example(key)).map(Value::Texts),
             Shape::Map => self.map(key, item, line, at).map(Value::Map),
+            Shape::Port => match number(value).filter(|port| *port > 0) {
+                Some(port) => Some(Value::Port(port)),
+                None => self.no(line, at, "is no port from 1 to 65535", &example(key)),
+            },
+            Shape::Statuses => {
+                let Some(array) = value.as_array().filter(|array| !array.is_empty()) else {
+                    return self.no(line, at, "must be an array of statuses", &example(key));
+                };
+                let statuses =
+                    array.iter().map(|item| number(item.get_ref()).filter(|status| (400..500).contains(status)));
+                match statuses.collect() {
+                    Some(statuses) => Some(Value::Statuses(statuses)),
+                    None => self.no(line, at, "holds something else than statuses from 400 to 499", &example(key)),
+                }
+            }
             Shape::Fallback => match value.as_table() {
                 Some(table) => {
                     let section = self.token(table, line, at.to_owned(), true);
@@ -602,6 +634,12 @@ pub(super) fn shown(key: &str) -> String {
     let plain =
         key.len() <= 40 && !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if plain && mask(key) == key { key.to_owned() } else { "?".to_owned() }
+}
+
+/// A whole number that is written in decimal.
+fn number(value: &DeValue<'_>) -> Option<u16> {
+    let integer = value.as_integer().filter(|integer| integer.radix() == 10)?;
+    integer.as_str().replace('_', "").parse().ok()
 }
 
 fn wrong_type(wanted: &str, item: &Item<'_>) -> String {

@@ -3,6 +3,7 @@
 use super::*;
 
 const PREFIX: &str = "[token.t]\nprovider = \"ibm\"\napi_key = { env = \"K\" }\n";
+const ROUTE: &str = "[route.r]\ntoken = 't'\nupstream = 'https://a.example.com/v1'\n";
 const ENTRA: &str = "[token.t]\nprovider = 'entra'\ntenant = 'contoso.onmicrosoft.com'\nclient_id = 'aaaaaaaa-0000-4000-8000-000000000001'\nclient_secret = { file = '/s' }\nscope = 'https://vault.azure.net/.default'\n";
 const OAUTH: &str = "[token.t]\nprovider = 'oauth'\ntoken_url = 'https://as.example.com/token'\nclient_id = 'c'\nclient_secret = { env = 'S' }\n";
 
@@ -289,13 +290,45 @@ fn errors_name_file_line_key_and_remedy() {
             "c.toml:6: route.r.upstream: a.example: plain HTTP would show the credential to the network; use https://",
         ),
         (
+            "P\nhosts = ['b.example.com']\n[route.r]\ntoken = 't'\nupstream = 'https://a.example.com/v1'",
+            "c.toml:7: route.r.upstream: leads to a host that the token is not for; if it is, add the host to `hosts` of [token.t]",
+        ),
+        ("R\nport = 0", "c.toml:7: route.r.port: is no port from 1 to 65535; write it as port = 8640"),
+        ("R\nport = '8640'", "c.toml:7: route.r.port: is no port from 1 to 65535; write it as port = 8640"),
+        ("R\nport = 8640\nsocket = '/run/r.sock'", "c.toml:8: route.r.socket: stands beside port; remove one of them"),
+        (
+            "R\nexpired_status = [403, 500]",
+            "c.toml:7: route.r.expired_status: holds something else than statuses from 400 to 499; write it as expired_status = [403]",
+        ),
+        (
+            "R\nexpired_status = 403",
+            "c.toml:7: route.r.expired_status: must be an array of statuses; write it as expired_status = [403]",
+        ),
+        ("R\nheader = 'Host'", "c.toml:7: route.r.header: is no header for a token; write it as header = \"api-key\""),
+        (
+            "R\nscheme = 'Bearer x'",
+            "c.toml:7: route.r.scheme: is no single word; write it as scheme = \"Bearer\", or \"none\"",
+        ),
+        (
+            "R\nset_headers = { Authorization = 'x' }",
+            "c.toml:7: route.r.set_headers: holds what cannot be set; name headers such as x-team; the token's own, Host and those of the connection are the proxy's affair",
+        ),
+        (
+            "R\nclient_cert = '/c.pem'",
+            "c.toml:4: route.r.client_key: is missing; add client_key = \"/path\", or remove client_cert",
+        ),
+        (
             "P\n[route.r]\ntoken = 't'",
             "c.toml:4: route.r.upstream: is missing; add upstream = \"https://contoso.openai.azure.us/openai/v1\"",
         ),
     ];
     let mut wrong = Vec::new();
     for (text, expected) in rows {
-        let text = text.replace("P\n", PREFIX).replace("E\n", ENTRA).replace("O\n", OAUTH);
+        let text = text
+            .replace("R\n", &format!("{PREFIX}{ROUTE}"))
+            .replace("P\n", PREFIX)
+            .replace("E\n", ENTRA)
+            .replace("O\n", OAUTH);
         let error = error_of(&text);
         if error != *expected {
             wrong.push(format!("{text}\n  wanted {expected}\n  got    {error}\n"));
@@ -456,6 +489,23 @@ refresh_token_file = "/var/lib/corp/rt"
 [route.gov]
 token    = "corp"
 upstream = "https://contoso.openai.azure.us/openai/v1"
+
+[route.all]
+token          = "any"
+upstream       = "https://api.example.com/v1"
+header         = "api-key"
+scheme         = "none"
+set_headers    = { x-team = "search" }
+ca_file        = "/etc/corp/ca.pem"
+client_cert    = "/etc/corp/client.pem"
+client_key     = "/etc/corp/client-key.pem"
+port           = 8_640
+expired_status = [403, 440]
+
+[route.private]
+token    = "any"
+upstream = "http://127.0.0.1:9/"
+socket   = "/run/private.sock"
 "#;
 
 #[test]
@@ -476,6 +526,16 @@ fn every_provider_with_every_key() {
     let route = config.routes().next().unwrap();
     let upstream = "https://contoso.openai.azure.us/openai/v1";
     assert_eq!((route.name(), route.token(), route.upstream()), ("gov", "corp", upstream));
+    for key in keys::ROUTE {
+        let written = GOOD.lines().any(|line| line.starts_with(&format!("{} ", key.name)));
+        assert!(written, "{} is in no example", key.name);
+    }
+    let route = config.route("all").unwrap();
+    assert_eq!((route.header(), route.scheme(), route.port()), (Some("api-key"), Some("none"), Some(8640)));
+    assert_eq!(route.set_headers().collect::<Vec<_>>(), [("x-team", "search")]);
+    assert_eq!(route.client_certificate().unwrap().1, Path::new("/etc/corp/client-key.pem"));
+    assert_eq!((route.ca_file(), route.expired_statuses()), (Some(Path::new("/etc/corp/ca.pem")), &[403, 440][..]));
+    assert_eq!(config.route("private").unwrap().socket(), Some(Path::new("/run/private.sock")));
     for (name, source) in [("corp", "entra|command|command"), ("ci", "google"), ("ibm", "ibm"), ("any", "oauth")] {
         let source_name = config.source(name).unwrap().name().to_owned();
         assert!(source_name.starts_with(source.split('|').next().unwrap()), "{source_name}");

@@ -1,0 +1,190 @@
+//! What comes in: who may, to which route, and in which form.
+
+use crate::admin;
+use crate::answer::{Api, Fault, error};
+use crate::body::OutBody;
+use crate::credential::{self, KeySource};
+use crate::forward::{Outgoing, Shared, forward, may_upgrade};
+use crate::{Route, headers, path};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// What all listeners share.
+pub(crate) struct House {
+    pub(crate) routes: Vec<Route>,
+    pub(crate) admin: Option<Box<dyn KeySource>>,
+    pub(crate) shared: Shared,
+    pub(crate) connections: AtomicUsize,
+    /// Set before the connections are told to end.
+    pub(crate) stopping: AtomicBool,
+}
+
+/// One listener's view of it.
+pub(crate) struct Door {
+    pub(crate) house: Arc<House>,
+    /// The only route here, served without its name in the path.
+    pub(crate) only: Option<Route>,
+    /// The port that `Host` must name; `None` on a Unix socket, where no browser comes and clients write what they like.
+    pub(crate) port: Option<u16>,
+}
+
+impl Door {
+    /// Answers a request.
+    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<OutBody> {
+        let since = Instant::now();
+        let (mut head, body) = request.into_parts();
+        let (path, query) = (head.uri.path(), head.uri.query());
+        let api = Api::of(path, query, &head.headers);
+        let no = |fault, message: &str| error(api, fault, message);
+        // TRACE would have the upstream repeat the token to the client.
+        if head.method == Method::CONNECT || head.method == Method::TRACE {
+            return no(Fault::Method, "this method is not sent on");
+        }
+        // Host and upstream are never the request's to choose.
+        if head.uri.scheme().is_some() || head.uri.authority().is_some() {
+            return no(Fault::BadRequest, "a request names its path alone, not a host");
+        }
+        let Some(host) = only_host(&head.headers) else {
+            return no(Fault::BadRequest, "a request has one Host header");
+        };
+        if let Some(port) = self.port
+            && !is_ours(host.as_bytes(), port)
+        {
+            return no(Fault::Misdirected, "the Host header names another host than this proxy");
+        }
+        let named = match &self.only {
+            Some(route) => Some((route, path)),
+            None => match path::split(path) {
+                Some(("-", page)) => {
+                    let page = page.to_owned();
+                    return self.page(&head.method, &page, &mut head.headers);
+                }
+                Some((name, rest)) => self
+                    .house
+                    .routes
+                    .iter()
+                    .find(|route| route.name() == name && route.listen().is_none())
+                    .map(|route| (route, rest)),
+                None => return no(Fault::BadRequest, "a request's path begins with a slash"),
+            },
+        };
+        // Without a key nobody learns which routes there are.
+        let Some((route, rest)) = named else {
+            return no(Fault::Route, "there is no such route here; a path begins with the name of one: /ROUTE/…");
+        };
+
+        let (query, in_query) = match query {
+            Some(query) if path::may_hold_key(query) => path::take_key(query),
+            query => (query.map(str::to_owned), Vec::new()),
+        };
+        // Not `any`: how many are looked at must not depend on which is right.
+        let mut opened = credential::take(&mut head.headers, route.keys());
+        for key in in_query {
+            opened |= route.keys().opens(&key);
+        }
+        if !opened {
+            let message =
+                format!("the key of route {} is missing or wrong; print it: unexpired proxy key {0}", route.name());
+            return no(Fault::Key, &message);
+        }
+        let joined = match route.path(rest, query.as_deref()) {
+            Ok(joined) => joined,
+            Err(bad) => return no(Fault::BadRequest, bad.0),
+        };
+
+        // On a Unix socket a client may write any host; there a path says where the route is.
+        let host = Some(host).filter(|_| self.port.is_some());
+        let upgrade = headers::upgrade(&head.headers).filter(may_upgrade);
+        headers::remove_hop_by_hop(&mut head.headers);
+        head.headers.remove(header::HOST);
+        // The server below has answered it, or does as soon as the body is wanted.
+        head.headers.remove(header::EXPECT);
+        let mut request = Request::from_parts(head, body);
+        let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+        let (head, body) = request.into_parts();
+        let outgoing = Outgoing {
+            method: head.method,
+            path: joined,
+            headers: head.headers,
+            upgrade,
+            host,
+            in_path: self.only.is_none(),
+            api,
+            since,
+        };
+        forward(route, &self.house.shared, outgoing, body).await
+    }
+
+    fn page(&self, method: &Method, page: &str, headers: &mut HeaderMap) -> Response<OutBody> {
+        let connections = self.house.connections.load(Ordering::Relaxed);
+        admin::page(method, page, headers, &self.house.routes, self.house.admin.as_deref(), connections)
+    }
+}
+
+/// The value of the one `Host` header.
+fn only_host(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut values = headers.get_all(header::HOST).iter();
+    let first = values.next()?;
+    values.next().is_none().then(|| first.clone())
+}
+
+/// Whether a `Host` is a name of loopback with our port. A page of another site, whose name was made to lead here, says its own.
+fn is_ours(host: &[u8], port: u16) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let (name, given) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, "")) => (name, None),
+        Some((name, rest)) => (name, rest.strip_prefix(':').or(Some("-"))),
+        None => host.split_once(':').map_or((host, None), |(name, given)| (name, Some(given))),
+    };
+    let right_port = match given {
+        Some(given) => given.bytes().all(|byte| byte.is_ascii_digit()) && given.parse() == Ok(port),
+        None => port == 80,
+    };
+    let is_loopback = if host.starts_with('[') {
+        name.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback())
+    } else {
+        name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+    };
+    right_port && is_loopback
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_loopback_with_the_right_port_are_ours() {
+        for host in ["127.0.0.1:8639", "localhost:8639", "LOCALHOST:8639", "127.1.2.3:8639", "[::1]:8639"] {
+            assert!(is_ours(host.as_bytes(), 8639), "{host}");
+        }
+        assert!(is_ours(b"localhost", 80) && is_ours(b"[::1]", 80));
+        for host in [
+            "",
+            "localhost",
+            "localhost:80",
+            "localhost:8638",
+            "localhost:",
+            "localhost:+8639",
+            "evil.example:8639",
+            "127.0.0.1.evil.example:8639",
+            "localhost.evil.example:8639",
+            "10.0.0.1:8639",
+            "[::2]:8639",
+            "::1:8639",
+            "[::1:8639",
+            "[127.0.0.1]:8639",
+            "127.1:8639",
+            "user@localhost:8639",
+            "localhost:8639:8639",
+            " localhost:8639",
+            "0.0.0.0:8639",
+        ] {
+            assert!(!is_ours(host.as_bytes(), 8639), "{host}");
+        }
+    }
+}

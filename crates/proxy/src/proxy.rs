@@ -1,0 +1,355 @@
+//! The proxy: listeners, connections, the end.
+
+use crate::credential::KeySource;
+use crate::door::{Door, House};
+use crate::forward::Shared;
+use crate::listen::Bound;
+use crate::replay::Budget;
+use crate::upgrade::Tunnels;
+use crate::{Listen, Place, Route};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use unexpired_core::{ErrorKind, MintError};
+
+/// A proxy whose listeners are bound. Nothing is accepted before [`serve`](Self::serve).
+pub struct Proxy {
+    house: Arc<House>,
+    bound: Vec<(Bound, Option<Route>)>,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy)]
+struct Limits {
+    connections: usize,
+    head_time: Duration,
+    grace: Duration,
+}
+
+impl Proxy {
+    /// Starts a proxy.
+    pub fn builder() -> ProxyBuilder {
+        ProxyBuilder {
+            routes: Vec::new(),
+            listen: Vec::new(),
+            admin: None,
+            replay_each: 16 << 20,
+            replay_all: 64 << 20,
+            limits: Limits { connections: 1024, head_time: Duration::from_secs(30), grace: Duration::from_secs(30) },
+        }
+    }
+
+    /// Where the routes are that share a place, each under its name.
+    pub fn places(&self) -> Vec<Place> {
+        self.bound.iter().filter(|(_, only)| only.is_none()).map(|(bound, _)| bound.place()).collect()
+    }
+
+    /// Where a route is that has a place of its own; empty if it shares one.
+    pub fn places_of(&self, route: &str) -> Vec<Place> {
+        let own = |only: &Option<Route>| only.as_ref().is_some_and(|only| only.name() == route);
+        self.bound.iter().filter(|(_, only)| own(only)).map(|(bound, _)| bound.place()).collect()
+    }
+
+    /// Serves until `shutdown` is done; then accepts nothing more, lets requests end, and after the time of grace ends them.
+    ///
+    /// # Errors
+    ///
+    /// A listener cannot be used in this runtime.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        // Whatever is made for a listener is dropped after it: a Unix socket is removed at the end.
+        #[cfg(unix)]
+        let mut cleanups = Vec::new();
+        for (bound, only) in self.bound {
+            let (house, limits, stopped) = (self.house.clone(), self.limits, stopped.clone());
+            match bound {
+                Bound::Tcp(listener, address) => {
+                    listener.set_nonblocking(true)?;
+                    let listener = TcpListener::from_std(listener)?;
+                    let door = Arc::new(Door { house, only, port: Some(address.port()) });
+                    tasks.spawn(async move { accept(Listener::Tcp(listener), door, limits, stopped).await });
+                }
+                #[cfg(unix)]
+                Bound::Unix(listener, cleanup) => {
+                    listener.set_nonblocking(true)?;
+                    let listener = tokio::net::UnixListener::from_std(listener)?;
+                    let door = Arc::new(Door { house, only, port: None });
+                    cleanups.push(cleanup);
+                    tasks.spawn(async move { accept(Listener::Unix(listener), door, limits, stopped).await });
+                }
+            }
+        }
+        {
+            let mut shutdown = pin!(shutdown);
+            let mut sweep = tokio::time::interval(SWEEP_EVERY);
+            loop {
+                tokio::select! {
+                    () = &mut shutdown => break,
+                    _ = sweep.tick() => self.house.routes.iter().for_each(|route| route.pool().sweep()),
+                }
+            }
+        }
+        self.house.stopping.store(true, Ordering::Release);
+        let _ = stop.send(true);
+        let grace = self.limits.grace;
+        let connections = async { while tasks.join_next().await.is_some() {} };
+        tokio::join!(connections, self.house.shared.tunnels.end(grace));
+        #[cfg(unix)]
+        drop(cleanups);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("routes", &self.house.routes)
+            .field("places", &self.places())
+            .finish_non_exhaustive()
+    }
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixListener),
+}
+
+/// Accepts connections until it is told to stop, and then sees them to their ends.
+async fn accept(listener: Listener, door: Arc<Door>, limits: Limits, mut stopped: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = async {
+            match &listener {
+                Listener::Tcp(listener) => {
+                    let (stream, _) = listener.accept().await?;
+                    stream.set_nodelay(true)?;
+                    Ok(Accepted::Tcp(stream))
+                }
+                #[cfg(unix)]
+                Listener::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
+            }
+        };
+        let accepted: io::Result<Accepted> = tokio::select! {
+            _ = stopped.changed() => break,
+            accepted = accepted => accepted,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+        };
+        match accepted {
+            Ok(accepted) => match Seat::take(&door.house, limits.connections) {
+                Some(seat) => {
+                    let (door, stopped) = (door.clone(), stopped.clone());
+                    match accepted {
+                        Accepted::Tcp(stream) => connections.spawn(serve(stream, door, limits, stopped, seat)),
+                        #[cfg(unix)]
+                        Accepted::Unix(stream) => connections.spawn(serve(stream, door, limits, stopped, seat)),
+                    };
+                }
+                None => accepted.turn_away(),
+            },
+            // Out of file descriptors, or a client that went away: both pass.
+            Err(error) => {
+                tracing::debug!(target: "unexpired", %error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(limits.grace, all).await;
+    connections.abort_all();
+}
+
+enum Accepted {
+    Tcp(tokio::net::TcpStream),
+    #[cfg(unix)]
+    Unix(tokio::net::UnixStream),
+}
+
+impl Accepted {
+    /// Says that there is no room, if that can be said without waiting.
+    fn turn_away(self) {
+        match self {
+            Self::Tcp(stream) => drop(stream.try_write(FULL)),
+            #[cfg(unix)]
+            Self::Unix(stream) => drop(stream.try_write(FULL)),
+        }
+    }
+}
+
+/// One of so many connections.
+struct Seat(Arc<House>);
+
+impl Seat {
+    fn take(house: &Arc<House>, most: usize) -> Option<Self> {
+        let taken = house.connections.fetch_add(1, Ordering::Relaxed);
+        let seat = Self(house.clone());
+        (taken < most).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One connection.
+async fn serve<S>(stream: S, door: Arc<Door>, limits: Limits, mut stopped: watch::Receiver<bool>, _seat: Seat)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let serving = door.clone();
+    let service = service_fn(move |request| {
+        let door = serving.clone();
+        async move { Ok::<_, Infallible>(door.answer(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_time)
+        .max_buf_size(MOST_HEAD)
+        .max_header_size(MOST_HEAD)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let mut stop = pin!(stopped.wait_for(|stop| *stop));
+    let (mut listening, mut stopping) = (false, false);
+    let ended = std::future::poll_fn(|context| {
+        // The task's waker stays the same, so it is left with the watch once; afterwards a look at a flag is enough.
+        if !stopping && (!listening || door.house.stopping.load(Ordering::Acquire)) {
+            listening = true;
+            if stop.as_mut().poll(context).is_ready() {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+        connection.as_mut().poll(context)
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(target: "unexpired", error = %crate::dial::deepest(&error), "a client's connection ended");
+    }
+}
+
+/// Makes a [`Proxy`].
+pub struct ProxyBuilder {
+    routes: Vec<Route>,
+    listen: Vec<Listen>,
+    admin: Option<Box<dyn KeySource>>,
+    replay_each: usize,
+    replay_all: usize,
+    limits: Limits,
+}
+
+impl ProxyBuilder {
+    /// A route. One without a place of its own is served under `/NAME`.
+    #[must_use]
+    pub fn route(mut self, route: Route) -> Self {
+        self.routes.push(route);
+        self
+    }
+
+    /// A place where the routes are that have none of their own.
+    #[must_use]
+    pub fn listen(mut self, listen: Listen) -> Self {
+        self.listen.push(listen);
+        self
+    }
+
+    /// The key of `/-/metrics`. Without one the page is closed.
+    #[must_use]
+    pub fn admin_key(mut self, key: impl KeySource) -> Self {
+        self.admin = Some(Box::new(key));
+        self
+    }
+
+    /// How many bytes of bodies are held in memory for second attempts: by each request (default 16 MiB), and by all (64 MiB).
+    #[must_use]
+    pub fn replay_limits(mut self, each: usize, all: usize) -> Self {
+        (self.replay_each, self.replay_all) = (each, all);
+        self
+    }
+
+    /// How many connections of clients there may be. Default 1024; one more is answered 503.
+    #[must_use]
+    pub fn max_connections(mut self, most: usize) -> Self {
+        self.limits.connections = most;
+        self
+    }
+
+    /// How long a client may take to send a request's head, and how long a connection may wait for the next. Default 30 s.
+    #[must_use]
+    pub fn head_timeout(mut self, time: Duration) -> Self {
+        self.limits.head_time = time;
+        self
+    }
+
+    /// How long requests may take to end after the shutdown. Default 30 s.
+    #[must_use]
+    pub fn grace(mut self, time: Duration) -> Self {
+        self.limits.grace = time;
+        self
+    }
+
+    /// Binds the listeners.
+    ///
+    /// # Errors
+    ///
+    /// [`Misconfigured`](ErrorKind::Misconfigured): a place is taken, two routes have one name, or a route has no place.
+    pub fn bind(self) -> Result<Proxy, MintError> {
+        let wrong = |what: String| MintError::new(ErrorKind::Misconfigured, what);
+        for (at, route) in self.routes.iter().enumerate() {
+            if self.routes.iter().take(at).any(|other| other.name() == route.name()) {
+                return Err(wrong(format!("there are two routes {}", route.name())));
+            }
+            if route.listen().is_none() && self.listen.is_empty() {
+                return Err(wrong(format!("route {} is served nowhere", route.name())).remedy("give it a place"));
+            }
+        }
+        let mut bound = Vec::new();
+        for listen in &self.listen {
+            bound.extend(listen.bind()?.into_iter().map(|bound| (bound, None)));
+        }
+        for route in &self.routes {
+            if let Some(listen) = route.listen() {
+                bound.extend(listen.bind()?.into_iter().map(|bound| (bound, Some(route.clone()))));
+            }
+        }
+        let shared = Shared { budget: Budget::new(self.replay_each, self.replay_all), tunnels: Tunnels::default() };
+        let house = Arc::new(House {
+            routes: self.routes,
+            admin: self.admin,
+            shared,
+            connections: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        });
+        Ok(Proxy { house, bound, limits: self.limits })
+    }
+}
+
+impl fmt::Debug for ProxyBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyBuilder")
+            .field("routes", &self.routes)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is said to one connection too many.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 111\r\nconnection: close\r\nretry-after: 1\r\n\r\n{\"error\":{\"message\":\"unexpired: too many connections\",\"type\":\"server_error\",\"param\":null,\"code\":\"overloaded\"}}\n";
+const MOST_HEAD: usize = 64 << 10;
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
