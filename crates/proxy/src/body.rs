@@ -56,13 +56,11 @@ impl UpstreamBody {
 
     /// The next frame from the upstream. The connection is driven from here.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.rest).poll_frame(context) {
-            return Poll::Ready(frame);
+        let Self { rest, lease, .. } = self;
+        match lease {
+            Some(lease) => lease.poll_body(context, |inside| Pin::new(&mut *rest).poll_frame(inside)),
+            None => Pin::new(rest).poll_frame(context),
         }
-        if let Some(lease) = &mut self.lease {
-            lease.drive(context);
-        }
-        Pin::new(&mut self.rest).poll_frame(context)
     }
 
     /// As much as is there, in one piece: what an upstream wrote piece by piece costs a client's connection one write. Nothing waits for more.

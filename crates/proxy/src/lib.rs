@@ -34,6 +34,7 @@ mod key_file;
 mod listen;
 mod location;
 mod metrics;
+mod nudge;
 mod path;
 mod pool;
 mod proxy;

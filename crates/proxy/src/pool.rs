@@ -1,6 +1,7 @@
 //! Connections to one upstream that are used again: HTTP/1.1 one request at a time, HTTP/2 many at once.
 
 use crate::dial::{self, DialError, Dialed, Dialer, deepest};
+use crate::nudge::Nudge;
 use crate::replay::{Progress, SendBody};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, header};
@@ -39,27 +40,51 @@ struct Idle {
 pub(crate) struct H1 {
     sender: http1::SendRequest<SendBody>,
     driver: Option<http1::Connection<TokioIo<dial::Stream>, SendBody>>,
+    nudge: Nudge,
 }
 
 impl H1 {
-    /// Lets the connection read and write.
-    pub(crate) fn drive(&mut self, context: &mut Context<'_>) {
-        if let Some(driver) = &mut self.driver
-            && let Poll::Ready(ended) = Pin::new(driver).poll(context)
-        {
-            self.driver = None;
-            tell(ended);
+    fn new(sender: http1::SendRequest<SendBody>, driver: http1::Connection<TokioIo<dial::Stream>, SendBody>) -> Self {
+        Self { sender, driver: Some(driver), nudge: Nudge::new() }
+    }
+
+    /// Polls something that waits for this connection, and the connection with it.
+    fn poll_with<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let Self { driver, nudge, .. } = self;
+        if driver.is_none() {
+            return poll(context);
         }
+        nudge.poll(context, |inside| {
+            if let Poll::Ready(ready) = poll(inside) {
+                return Poll::Ready(ready);
+            }
+            if let Some(running) = driver
+                && let Poll::Ready(ended) = Pin::new(running).poll(inside)
+            {
+                *driver = None;
+                tell(ended);
+            }
+            poll(inside)
+        })
     }
 
     /// Whether it can carry a request.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        // What was sent to us in the meantime, such as the end, is read now.
-        self.drive(context);
-        if self.driver.is_none() {
-            return Poll::Ready(false);
-        }
-        self.sender.poll_ready(context).map(|ready| ready.is_ok())
+        let Self { sender, driver, nudge } = self;
+        nudge.poll(context, |inside| {
+            // What was sent to us in the meantime, such as the end, is read first.
+            let Some(running) = driver else { return Poll::Ready(false) };
+            if let Poll::Ready(ended) = Pin::new(running).poll(inside) {
+                *driver = None;
+                tell(ended);
+                return Poll::Ready(false);
+            }
+            sender.poll_ready(inside).map(|ready| ready.is_ok())
+        })
     }
 
     async fn send(
@@ -67,17 +92,7 @@ impl H1 {
         request: Request<SendBody>,
     ) -> Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<SendBody>>> {
         let mut answer = pin!(self.sender.try_send_request(request));
-        let driver = &mut self.driver;
-        std::future::poll_fn(|context| {
-            if let Some(running) = driver
-                && let Poll::Ready(ended) = Pin::new(running).poll(context)
-            {
-                *driver = None;
-                tell(ended);
-            }
-            answer.as_mut().poll(context)
-        })
-        .await
+        std::future::poll_fn(|context| self.poll_with(context, |inside| answer.as_mut().poll(inside))).await
     }
 
     /// Gives the connection a task of its own.
@@ -129,10 +144,15 @@ impl Lease {
         }
     }
 
-    /// Lets the connection read and write; to be called while its answer is waited for.
-    pub(crate) fn drive(&mut self, context: &mut Context<'_>) {
-        if let Self::H1 { connection, .. } = self {
-            connection.drive(context);
+    /// Polls a body that comes on this connection.
+    pub(crate) fn poll_body<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        match self {
+            Self::H1 { connection, .. } => connection.poll_with(context, poll),
+            Self::H2 { .. } | Self::Own => poll(context),
         }
     }
 }
@@ -232,7 +252,7 @@ impl Pool {
         mut request: Request<SendBody>,
     ) -> Result<(Response<Incoming>, Lease), SendError> {
         let dialed = self.dialer.dial(false).await.map_err(SendError::dial)?;
-        let H1 { mut sender, driver } = handshake_h1(dialed).await.map_err(SendError::dial)?;
+        let H1 { mut sender, driver, .. } = handshake_h1(dialed).await.map_err(SendError::dial)?;
         if let Some(driver) = driver {
             tokio::spawn(async move { tell(driver.with_upgrades().await) });
         }
@@ -351,7 +371,7 @@ async fn handshake_h1(dialed: Dialed) -> Result<H1, DialError> {
     let io = TokioIo::new(dialed.stream);
     let made = http1::Builder::new().max_buf_size(MOST_HEAD).max_header_size(MOST_HEAD).handshake(io).await;
     let (sender, connection) = made.map_err(|error| handshake_failed(&error))?;
-    Ok(H1 { sender, driver: Some(connection) })
+    Ok(H1::new(sender, connection))
 }
 
 async fn handshake_h2(dialed: Dialed) -> Result<http2::SendRequest<SendBody>, DialError> {

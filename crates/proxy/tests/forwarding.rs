@@ -430,3 +430,81 @@ async fn an_answer_that_breaks_off_is_not_made_to_look_whole() {
     assert_eq!((answer.status, answer.text().as_str()), (200, "half"));
     assert!(!answer.all.contains("0\r\n\r\n"), "{}", answer.all);
 }
+
+/// An upstream that answers at once and goes on reading: neither direction waits for the other.
+#[tokio::test]
+async fn an_answer_may_begin_before_the_request_has_ended() {
+    const LENGTH: usize = 8 << 20;
+    let address = raw_upstream(|_, mut stream| async move {
+        read_head(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nbegun\r\n").await.unwrap();
+        let mut body = vec![0; LENGTH];
+        stream.read_exact(&mut body).await.unwrap();
+        stream.write_all(b"4\r\nread\r\n0\r\n\r\n").await.unwrap();
+    })
+    .await;
+    let proxy = Running::of(route(scripted().1, &format!("http://{address}")).build().unwrap());
+    let mut client = TcpStream::connect(("127.0.0.1", proxy.port)).await.unwrap();
+    let head = format!(
+        "POST /r/ HTTP/1.1\r\nhost: localhost:{}\r\nx-api-key: {KEY}\r\nconnection: close\r\ncontent-length: {LENGTH}\r\n\r\n",
+        proxy.port
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    assert!(read_head(&mut client).await.starts_with("HTTP/1.1 200"), "before a byte of the body was sent");
+    client.write_all(&vec![b'x'; LENGTH]).await.unwrap();
+    let mut rest = Vec::new();
+    tokio::time::timeout(LIMIT, client.read_to_end(&mut rest)).await.expect("in time").unwrap();
+    assert!(String::from_utf8_lossy(&rest).contains("read"), "{}", String::from_utf8_lossy(&rest));
+}
+
+/// A client that goes away ends the request at the upstream, which would go on for nobody.
+#[tokio::test]
+async fn a_client_that_goes_away_is_not_worked_for() {
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let address = raw_upstream(move |_, mut stream| {
+        let told = told.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nbegun\r\n").await.unwrap();
+            told.send(stream.read(&mut [0]).await.unwrap_or(0)).unwrap();
+        }
+    })
+    .await;
+    let proxy = Running::of(route(scripted().1, &format!("http://{address}")).build().unwrap());
+    let mut client = TcpStream::connect(("127.0.0.1", proxy.port)).await.unwrap();
+    let head = format!("GET /r/ HTTP/1.1\r\nhost: localhost:{}\r\nx-api-key: {KEY}\r\n\r\n", proxy.port);
+    client.write_all(head.as_bytes()).await.unwrap();
+    read_head(&mut client).await;
+    drop(client);
+    assert_eq!(tokio::time::timeout(LIMIT, tells.recv()).await.expect("the upstream is told"), Some(0));
+}
+
+/// A client that does not read holds up the upstream, and not memory.
+#[tokio::test]
+async fn a_slow_reader_holds_up_its_upstream() {
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let address = raw_upstream(move |_, mut stream| {
+        let told = told.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n").await.unwrap();
+            let mut sent = 0_usize;
+            let piece = vec![b'x'; 64 << 10];
+            while let Ok(Ok(())) =
+                tokio::time::timeout(std::time::Duration::from_secs(1), stream.write_all(&piece)).await
+            {
+                sent += piece.len();
+            }
+            told.send(sent).unwrap();
+        }
+    })
+    .await;
+    let proxy = Running::of(route(scripted().1, &format!("http://{address}")).build().unwrap());
+    let mut client = TcpStream::connect(("127.0.0.1", proxy.port)).await.unwrap();
+    let head = format!("GET /r/ HTTP/1.1\r\nhost: localhost:{}\r\nx-api-key: {KEY}\r\n\r\n", proxy.port);
+    client.write_all(head.as_bytes()).await.unwrap();
+    read_head(&mut client).await;
+    let sent = tokio::time::timeout(LIMIT, tells.recv()).await.expect("in time").unwrap();
+    // The systems' own buffers on four sockets are most of it.
+    assert!(sent < 64 << 20, "{sent} bytes went somewhere");
+}

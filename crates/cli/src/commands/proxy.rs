@@ -59,8 +59,8 @@ fn serve(args: &Args, own: &ProxyArgs) -> Result<(), Failure> {
         builder = builder.route(route(config, manager, &keys, counts)?);
     }
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+    // One thread: no change of thread in the middle of a request. It carries more than clients on one machine ask for.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(OTHER, format!("no runtime: {error}")))?;
@@ -220,4 +220,3 @@ fn key_file() -> Result<KeyFile, Failure> {
 /// What the key of the metrics is filed under: no route can have this name.
 const METRICS: &str = "-";
 const NAMES_SHOWN: usize = 8;
-const WORKERS: usize = 2;
