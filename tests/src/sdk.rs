@@ -39,14 +39,24 @@ pub fn azure_identity(
 /// `google-auth`: a service-account key (JSON text; its `token_uri` says where to go) to an access token, by the
 /// JWT-bearer grant, or without any server if `self_signed`.
 ///
+/// With a `subject` in that user's name (domain-wide delegation).
+///
 /// The assertion's `aud` is `https://oauth2.googleapis.com/token` whatever `token_uri` says.
 ///
 /// [`None`] if it is not installed (counted as skipped); the SDK's own error text if it got no token.
-pub fn google_auth(key: &str, scope: &str, self_signed: bool) -> Option<Result<SdkToken, String>> {
+pub fn google_auth(
+    key: &str,
+    scope: &str,
+    subject: Option<&str>,
+    self_signed: bool,
+) -> Option<Result<SdkToken, String>> {
     let folder = home();
     let credentials = folder.path().join("key.json");
     std::fs::write(&credentials, key).expect("the temporary folder is writable");
     let mut arguments = vec!["google", "--credentials", text(&credentials), "--scope", scope];
+    if let Some(subject) = subject {
+        arguments.extend(["--subject", subject]);
+    }
     if self_signed {
         arguments.push("--self-signed");
     }

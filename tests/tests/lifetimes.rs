@@ -59,12 +59,13 @@ fn azurite_refuses_no_request_in_ten_lifetimes() {
 }
 
 #[test]
-fn oidc_provider_keeps_a_rotating_family_alive_through_ten_lifetimes_and_an_outage() {
-    let Some(issuer) = OidcProvider::start() else { return };
-    let first = issuer.first_refresh_token(USER_BASIC, Some("https://api.example/ttl=3"));
+fn azurite_refuses_no_request_while_a_rotating_family_lives_through_ten_lifetimes_and_an_outage() {
+    let Some(storage) = Azurite::start() else { return };
+    let Some(issuer) = OidcProvider::start_as_entra("11111111-2222-4333-8444-555555555555") else { return };
+    let first = issuer.first_refresh_token(USER_BASIC, Some(&Azurite::resource(3)));
     let store = Arc::new(MemoryStore::new());
     let manager = |name: &str| {
-        let source = RefreshToken::builder(Server::issuer(&issuer.url()).unwrap(), USER_BASIC)
+        let source = RefreshToken::builder(Server::token_url(&issuer.token_endpoint()).unwrap(), USER_BASIC)
             .client_secret(Arc::new(Secret::new(SECRET)))
             .refresh_token(Arc::new(Secret::new(first.clone())))
             .store(store.clone())
@@ -74,7 +75,12 @@ fn oidc_provider_keeps_a_rotating_family_alive_through_ten_lifetimes_and_an_outa
     };
     // Two managers share one refresh token: they redeem it in turns.
     let (one, two) = (manager("one"), manager("two"));
-    let half = |manager: &TokenManager| session(manager, Duration::from_secs(15), alive);
+    let half = |manager: &TokenManager| {
+        session(manager, Duration::from_secs(15), |token| {
+            alive(token);
+            assert_eq!(storage.list(token.authorization().to_str().unwrap()).unwrap().status, 200);
+        })
+    };
     let (a, b) = std::thread::scope(|scope| {
         let other = scope.spawn(|| half(&two));
         (half(&one), other.join().unwrap())
@@ -86,7 +92,9 @@ fn oidc_provider_keeps_a_rotating_family_alive_through_ten_lifetimes_and_an_outa
         (half(&one), other.join().unwrap())
     });
     assert!(a.union(&c).count() >= 10 && b.union(&d).count() >= 10, "ten lifetimes each");
-    let refused = &issuer.stats()["refused"];
+    let stats = issuer.stats();
+    assert_eq!(stats["answers"]["/token 503"], 1, "the outage was met");
+    let refused = &stats["refused"];
     assert!(refused.get("refresh_token invalid_grant").is_none(), "no used token was presented again: {refused}");
 }
 
@@ -178,13 +186,30 @@ fn glewlwyd_with_its_lower_case_bearer_and_its_empty_errors() {
     assert!(tokens.len() >= 3, "{} tokens", tokens.len());
     let error = TokenManager::builder("wrong", credentials("wrong")).build().blocking_token().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
-    let source = RefreshToken::builder(Server::token_url(&issuer.token_endpoint()).unwrap(), Glewlwyd::CLIENT)
-        .client_auth(ClientAuth::Post)
+    let first = issuer.first_refresh_token();
+    let person = || {
+        RefreshToken::builder(Server::token_url(&issuer.token_endpoint()).unwrap(), Glewlwyd::CLIENT)
+            .client_auth(ClientAuth::Post)
+            .client_secret(Arc::new(Secret::new(SECRET)))
+            .refresh_token(Arc::new(Secret::new(first.clone())))
+            .store(Arc::new(MemoryStore::new()))
+            .build()
+            .unwrap()
+    };
+    let tokens = session(&TokenManager::builder("rotating", person()).build(), Duration::from_secs(7), alive);
+    assert!(tokens.len() >= 3, "{} tokens", tokens.len());
+
+    // With a store that knows nothing of the rotation: the used token gets an empty 400.
+    let error = TokenManager::builder("used", person()).build().blocking_token().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.to_string().contains("400") && error.to_string().contains("sign in again"), "{error}");
+    // It does not decode what Basic's parts are encoded by, and answers an empty 403.
+    let basic = ClientCredentials::builder(Server::token_url(&issuer.token_endpoint()).unwrap(), Glewlwyd::CLIENT)
         .client_secret(Arc::new(Secret::new(SECRET)))
-        .refresh_token(Arc::new(Secret::new(issuer.first_refresh_token())))
-        .store(Arc::new(MemoryStore::new()))
+        .scope("api")
         .build()
         .unwrap();
-    let tokens = session(&TokenManager::builder("rotating", source).build(), Duration::from_secs(7), alive);
-    assert!(tokens.len() >= 3, "{} tokens", tokens.len());
+    let error = TokenManager::builder("basic", basic).build().blocking_token().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.to_string().contains("set client_auth to client_secret_post: some servers do not decode"), "{error}");
 }

@@ -75,7 +75,7 @@ fn google_auth_by_the_grant() {
     let idp = IdentityProvider::blocking_start().unwrap();
     let key = idp.service_account_json();
     let began = unix_now();
-    let Some(got) = sdk::google_auth(key.expose(), defaults::GOOGLE_SCOPE, false) else { return };
+    let Some(got) = sdk::google_auth(key.expose(), defaults::GOOGLE_SCOPE, None, false) else { return };
     issued(&idp, got, "google-auth");
     let theirs = exchange(&idp, Endpoint::Google, began);
 
@@ -84,11 +84,34 @@ fn google_auth_by_the_grant() {
 }
 
 #[test]
+fn google_auth_as_a_user_of_the_workspace() {
+    const USER: &str = "robot@example.com";
+    let pem = include_str!("../../fixtures/keys/test-rsa-2048.pem");
+    let account = unexpired_testkit::ServiceAccount::new(defaults::SERVICE_ACCOUNT, "key-1", pem).delegated();
+    let idp = IdentityProvider::builder().service_account(account).blocking_start().unwrap();
+    let key = Secret::from(
+        serde_json::json!({
+            "type": "service_account", "client_email": defaults::SERVICE_ACCOUNT, "private_key": pem,
+            "private_key_id": "key-1", "token_uri": idp.google_token_url(),
+        })
+        .to_string(),
+    );
+    let began = unix_now();
+    let Some(got) = sdk::google_auth(key.expose(), defaults::GOOGLE_SCOPE, Some(USER), false) else { return };
+    issued(&idp, got, "google-auth");
+    let theirs = exchange(&idp, Endpoint::Google, began);
+    assert_eq!(theirs["JWT claim sub"], USER);
+
+    let source = ServiceAccount::builder(Arc::new(key)).scope(defaults::GOOGLE_SCOPE).subject(USER).build().unwrap();
+    compare("google-auth", &theirs, &ours(&idp, source, Endpoint::Google));
+}
+
+#[test]
 fn google_auth_self_signed() {
     let idp = IdentityProvider::blocking_start().unwrap();
     let key = idp.service_account_json();
     let began = unix_now();
-    let Some(got) = sdk::google_auth(key.expose(), defaults::GOOGLE_SCOPE, true) else { return };
+    let Some(got) = sdk::google_auth(key.expose(), defaults::GOOGLE_SCOPE, None, true) else { return };
     let got = got.unwrap();
     let mut theirs = Exchange::new();
     jwt(&got.token, began, &mut theirs);

@@ -39,7 +39,21 @@ pub(crate) enum Command {
     #[command(after_help = TOKEN_EXAMPLES, override_usage = TOKEN_USAGE)]
     Token(TokenArgs),
 
-    /// Show what is configured; mints nothing and runs no command
+    /// Say that a resource refused a token, which stands on stdin: it is handed out no more
+    ///
+    /// Only the current token falls; a late report of an old one changes nothing. If its replacement is refused as well within a minute the token
+    /// is not the problem, and reports change nothing for 60 s, doubling to 15 min.
+    #[command(after_help = REJECT_EXAMPLES)]
+    Reject {
+        /// The token's name in the configuration
+        name: String,
+    },
+
+    /// Mint a token into the store and print nothing: what the other commands start when a mint must outlive them
+    #[command(hide = true)]
+    Mint(MintArgs),
+
+    /// Show what is configured and kept; mints nothing and runs no command
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArgs),
 
@@ -100,6 +114,10 @@ pub(crate) struct TokenArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) min_ttl: Option<Duration>,
 
+    /// A new one, even if one is kept that looks good; a source that fails is still left alone for as long as it is
+    #[arg(long)]
+    pub(crate) fresh: bool,
+
     /// How to print it
     #[arg(long, default_value = "raw", value_name = "FORMAT")]
     pub(crate) format: Format,
@@ -107,6 +125,25 @@ pub(crate) struct TokenArgs {
     /// How long to wait for it, such as 4s
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Options)]
+pub(crate) struct MintArgs {
+    /// The token's name in the configuration
+    #[arg(required_unless_present = "provider", conflicts_with = "provider")]
+    pub(crate) name: Option<String>,
+
+    /// Without a configuration: mint from this vendor's own environment variables
+    #[arg(long, value_name = "PROVIDER")]
+    pub(crate) provider: Option<Provider>,
+
+    /// The scope to ask for, with --provider
+    #[arg(long, requires = "provider", conflicts_with = "name", value_name = "SCOPE")]
+    pub(crate) scope: Option<String>,
+
+    /// Not one that arrived before this moment, in nanoseconds since boot
+    #[arg(long, value_name = "NANOSECONDS")]
+    pub(crate) asked_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -256,6 +293,11 @@ Examples:
   AZURE_TENANT_ID=… AZURE_CLIENT_ID=… AZURE_CLIENT_SECRET=… \\
     unexpired token --provider entra --scope https://cognitiveservices.azure.us/.default";
 
+const REJECT_EXAMPLES: &str = "\
+Examples:
+  printf %s \"$TOKEN\" | unexpired reject corp
+  unexpired token corp --fresh             the same doubt, without the token at hand";
+
 const STATUS_EXAMPLES: &str = "\
 Examples:
   unexpired status
@@ -314,7 +356,7 @@ mod tests {
     #[test]
     fn every_command_has_examples() {
         fn check(command: &clap::Command) {
-            for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
                 let own = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
                 let parents = command.get_after_help().map(ToString::to_string).unwrap_or_default();
                 let line = format!("unexpired {}", command.get_name());

@@ -8,15 +8,24 @@ mod commands;
 mod demo;
 mod env;
 mod failure;
+mod fast;
+mod handout;
+mod minter;
 mod out;
 mod project;
 #[cfg(test)]
 mod reference;
+mod shared;
+mod sys;
+mod ticket;
 
 use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(done) = fast::answer(std::env::args_os()) {
+        return done;
+    }
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),

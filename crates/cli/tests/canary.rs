@@ -29,16 +29,22 @@ fn no_secret_is_shown_whatever_goes_wrong() {
     for mode in MODES {
         for (name, secret) in [("long", &secret), ("short", &short)] {
             let secret = secret.display();
-            let oauth = format!(
-                "provider = 'oauth'\ntoken_url = 'http://127.0.0.1:{port}/{mode}'\nclient_id = 'app'\nclient_secret = {{ file = '{secret}' }}"
-            );
-            sections.push((format!("oauth-{mode}-{name}"), oauth));
-            let ibm = format!(
-                "provider = 'ibm'\nendpoint = 'http://127.0.0.1:{port}/{mode}'\napi_key = {{ file = '{secret}' }}"
-            );
+            let url = format!("http://127.0.0.1:{port}/{mode}/{name}");
+            let oauth = format!("provider = 'oauth'\ntoken_url = '{url}'\nclient_id = 'app'");
+            for (way, keys) in [
+                ("oauth", format!("client_secret = {{ file = '{secret}' }}")),
+                ("post", format!("client_secret = {{ file = '{secret}' }}\nclient_auth = 'client_secret_post'")),
+                ("refresh", format!("grant = 'refresh_token'\nrefresh_token = {{ file = '{secret}' }}")),
+            ] {
+                // The others do not hang on how the secret was sent.
+                if way == "oauth" || ECHOES.contains(mode) {
+                    sections.push((format!("{way}-{mode}-{name}"), format!("{oauth}\n{keys}")));
+                }
+            }
+            let ibm = format!("provider = 'ibm'\nendpoint = '{url}'\napi_key = {{ file = '{secret}' }}");
             sections.push((format!("ibm-{mode}-{name}"), ibm));
             let entra = format!(
-                "provider = 'entra'\nauthority = 'http://127.0.0.1:{port}/{mode}'\ntenant = 'contoso.onmicrosoft.com'\nclient_id = 'aaaaaaaa-0000-4000-8000-000000000001'\n\
+                "provider = 'entra'\nauthority = '{url}'\ntenant = 'contoso.onmicrosoft.com'\nclient_id = 'aaaaaaaa-0000-4000-8000-000000000001'\n\
                  client_secret = {{ file = '{secret}' }}\nscope = 'https://management.azure.com/.default'"
             );
             sections.push((format!("entra-{mode}-{name}"), entra));
@@ -226,8 +232,12 @@ impl Seen {
     }
 }
 
-const MODES: &[&str] =
-    &["ok", "error", "echo", "denied", "html", "redirect", "garbage", "split", "expired", "down", "cut", "error200"];
+const MODES: &[&str] = &[
+    "ok", "error", "echo", "brief", "escaped", "denied", "html", "redirect", "garbage", "split", "expired", "down",
+    "cut", "error200",
+];
+
+const ECHOES: &[&str] = &["error", "echo", "brief", "escaped", "denied", "error200"];
 
 /// A token endpoint that says the wrong things, and always too much.
 fn awkward(path: &str, request: &str) -> String {
@@ -249,6 +259,14 @@ fn awkward(path: &str, request: &str) -> String {
         ),
         "echo" => {
             response("401 Unauthorized", json, &format!(r#"{{"error":"invalid_client","error_description":{echo}}}"#))
+        }
+        // No long request before it that pushes the secret out of what is shown.
+        "brief" | "escaped" => {
+            let secret = if path.contains("/short") { SHORT } else { CANARY };
+            let escaped: String = secret.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+            let secret = if mode == "brief" { secret } else { &escaped };
+            let body = format!(r#"{{"error":"invalid_client","error_description":"bad credentials: {secret}"}}"#);
+            response("401 Unauthorized", json, &body)
         }
         "denied" => {
             response("400 Bad Request", json, &format!(r#"{{"errorCode":"BXNIM0415E","errorMessage":{echo}}}"#))

@@ -1,6 +1,7 @@
 //! Each behaviour of the command is a file in `cmd/`: arguments, stdout, stderr, status.
 //!
-//! Before they run, `{idp}` in them becomes the address of an identity provider on loopback, `{configs}` the folder of the configurations.
+//! Before they run, `{idp}` in them becomes the address of an identity provider on loopback, `{configs}` the folder of the configurations, and `{store}`
+//! that of the stores, one for each case.
 //! `TRYCMD=overwrite cargo test -p unexpired-cli --test cmd` writes what the command really says into them.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "in a test a panic is the report")]
@@ -20,12 +21,21 @@ fn every_behaviour() {
     let fill = |text: &str| {
         // TOML takes forward slashes on every system.
         text.replace("{idp}", provider.url().trim_end_matches('/'))
+            .replace("{store}", &home.path().join("store").display().to_string())
             .replace("{configs}", &configs.display().to_string().replace('\\', "/"))
     };
     for (from, to) in [(folder.join("configs"), "configs"), (folder.clone(), "cases")] {
         for entry in std::fs::read_dir(from).unwrap().flatten().filter(|entry| entry.path().is_file()) {
             let text = std::fs::read_to_string(entry.path()).unwrap();
-            home.write(&format!("{to}/{}", entry.file_name().to_str().unwrap()), &fill(&text));
+            let name = entry.file_name().to_str().unwrap().to_owned();
+            // Every case has a store of its own.
+            let store = format!("env.add.UNEXPIRED_STORE = \"{{store}}/{name}\"\nstatus.code");
+            let text = if to == "cases" && !text.contains("UNEXPIRED_STORE") {
+                text.replacen("status.code", &store, 1)
+            } else {
+                text
+            };
+            home.write(&format!("{to}/{name}"), &fill(&text));
         }
     }
     #[cfg(unix)]
@@ -49,6 +59,9 @@ fn every_behaviour() {
         for entry in std::fs::read_dir(home.path().join("cases")).unwrap().flatten() {
             let text = std::fs::read_to_string(entry.path()).unwrap();
             let text = text.replace(provider.url(), "{idp}").replace(&configs.display().to_string(), "{configs}");
+            let text = text.replace(&home.path().join("store").display().to_string(), "{store}");
+            let own = |line: &&str| !line.starts_with("env.add.UNEXPIRED_STORE = \"{store}/");
+            let text: String = text.split_inclusive('\n').filter(own).collect();
             std::fs::write(folder.join(entry.file_name()), text).unwrap();
         }
     }

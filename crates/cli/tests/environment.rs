@@ -21,7 +21,10 @@ fn bundled_roots_are_trusted_in_place_of_the_systems() {
             key.display()
         );
         let path = home.write("c.toml", &config);
-        home.unexpired(&["--config", path.to_str().unwrap(), "token", "t"]).env("SSL_CERT_FILE", &ca).output().unwrap()
+        home.unexpired(&["--config", path.to_str().unwrap(), "token", "t", "--fresh"])
+            .env("SSL_CERT_FILE", &ca)
+            .output()
+            .unwrap()
     };
     let output = token("");
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -46,7 +49,7 @@ fn a_refresh_token_begins_where_it_is_configured_and_goes_on_in_the_store() {
     let store = home.path().join("store");
     for _ in 0..2 {
         let output = home
-            .unexpired(&["--config", path.to_str().unwrap(), "token", "t"])
+            .unexpired(&["--config", path.to_str().unwrap(), "token", "t", "--fresh"])
             .env("UNEXPIRED_STORE", &store)
             .output()
             .unwrap();

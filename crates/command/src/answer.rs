@@ -56,8 +56,8 @@ pub(crate) fn read(stdout: &[u8]) -> Result<Answer, MintError> {
 fn document(object: &Object) -> Result<Answer, MintError> {
     if object.get("kind").is_some_and(|kind| kind.text() == Some("ExecCredential")) {
         exec_credential(object)
-    } else if let Some(Json::Bool(success)) = object.get("success") {
-        google_executable(object, *success)
+    } else if let Some(success) = is_google_executable(object) {
+        google_executable(object, success)
     } else if object.contains_key("AccessKeyId") || object.contains_key("SecretAccessKey") {
         Err(MintError::new(
             ErrorKind::Misconfigured,
@@ -65,12 +65,27 @@ fn document(object: &Object) -> Result<Answer, MintError> {
         ))
     } else if let Some(Json::Object(credential)) = object.get("credential") {
         // gcloud config config-helper
-        let token = credential.get("access_token").and_then(Json::text);
-        let token = token.ok_or_else(|| malformed("the answer's credential has no access_token"))?;
-        Answer::of(token)?.until(credential, &["token_expiry"])
+        match credential.get("access_token").and_then(Json::text) {
+            Some(token) => Answer::of(token)?.until(credential, &["token_expiry"]),
+            None if has_token(object) => generic(object),
+            None => Err(malformed("the answer's credential has no access_token")),
+        }
     } else {
         generic(object)
     }
+}
+
+fn has_token(object: &Object) -> bool {
+    TOKENS.iter().any(|name| object.contains_key(*name))
+}
+
+/// Many programs say `success`. What it says, if the rest does not speak for another kind of answer; and a failure always counts.
+fn is_google_executable(object: &Object) -> Option<bool> {
+    let Some(Json::Bool(success)) = object.get("success") else { return None };
+    let versioned = object.contains_key("version");
+    let holds = object.contains_key("id_token") || object.contains_key("saml_response");
+    let google = if has_token(object) { versioned && holds } else { versioned || holds };
+    (google || !success).then_some(*success)
 }
 
 /// Kubernetes: `client.authentication.k8s.io/v1` and `v1beta1`, which have the same members.
@@ -132,12 +147,15 @@ fn generic(object: &Object) -> Result<Answer, MintError> {
     // Local time without a zone, as `az` prints it, is not believed; `azd` prints the same member with a zone.
     let with_zone = object.get("expiresOn").and_then(Json::text).and_then(|text| rfc3339::parse(text.trim()));
     answer.expires_at = [answer.expires_at, with_zone.map(since_epoch)].into_iter().flatten().min();
-    answer.expires_in = match object.get("expires_in") {
-        None | Some(Json::Null) => None,
-        Some(life) => seconds("expires_in", life)?.map(|life| Duration::from_secs_f64(life.clamp(0.0, MOST))),
-    };
+    let life = object.get("expires_in").map_or(Ok(None), |life| seconds("expires_in", life))?;
+    // What is absurd is as good as nothing said.
+    answer.expires_in = life.filter(|life| *life <= TEN_YEARS).map(|life| Duration::from_secs_f64(life.max(0.0)));
     let scheme = ["token_type", "tokenType"].iter().find_map(|name| object.get(*name)).and_then(Json::text);
-    // RFC 8693 answers `N_A` for what is no access token, and URNs name formats, not schemes.
+    if let Some(kind) = scheme.and_then(|s| UNUSABLE.iter().find(|kind| s.eq_ignore_ascii_case(kind))) {
+        let message = format!("the answer holds a token of the type {kind}, which is no bearer token");
+        return Err(MintError::new(ErrorKind::Misconfigured, message));
+    }
+    // URNs name formats, not schemes.
     answer.scheme = scheme.filter(|s| is_scheme(s)).map(str::to_owned);
     Ok(answer)
 }
@@ -216,7 +234,7 @@ fn is_oauth_code(text: &str) -> bool {
 }
 
 fn is_scheme(text: &str) -> bool {
-    text != "N_A" && !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn malformed(message: &str) -> MintError {
@@ -316,8 +334,10 @@ const MOMENTS: [&str; 9] = [
 const NOTHING: [&str; 8] = ["null", "none", "nil", "undefined", "nan", "true", "false", "bearer"];
 /// More seconds than this are milliseconds (as seconds: the year 5138).
 const MILLISECONDS: f64 = 1e11;
-/// A hundred years in seconds.
-const MOST: f64 = 3.2e9;
+/// In seconds. A longer life is a mistake: most likely milliseconds.
+const TEN_YEARS: f64 = 10.0 * 366.0 * 86_400.0;
+/// Types that are no use after `Bearer `: RFC 8693 section 2.2.1, and those that need a proof with each request.
+const UNUSABLE: [&str; 4] = ["N_A", "DPoP", "PoP", "mac"];
 /// 0002-01-01T00:00:00Z.
 const GO_ZERO_TIME_ENDS: i64 = -62_104_060_800;
 
@@ -386,17 +406,55 @@ mod tests {
             ("3600.0", Some(3600)),
             ("-5", Some(0)),
             ("null", None),
-            ("1e300", Some(3_200_000_000)),
+            ("315360000", Some(315_360_000)),
+            ("1767225600000", None),
+            ("1e300", None),
         ] {
             let answer =
-                read(format!(r#"{{"access_token":"t-1","token_type":"DPoP","expires_in":{life}}}"#).as_bytes())
+                read(format!(r#"{{"access_token":"t-1","token_type":"bearer","expires_in":{life}}}"#).as_bytes())
                     .unwrap();
             assert_eq!(answer.expires_in, expected.map(Duration::from_secs), "{life}");
-            assert_eq!(answer.scheme.as_deref(), Some("DPoP"));
+            assert_eq!(answer.scheme.as_deref(), Some("bearer"));
         }
         fails(br#"{"access_token":"t-1","expires_in":"soon"}"#, ErrorKind::Malformed, "expires_in");
         fails(br#"{"access_token":"t-1","expires_at":"2026-01-01 00:00:00"}"#, ErrorKind::Malformed, "expires_at");
         fails(br#"{"access_token":"t-1","expiry":true}"#, ErrorKind::Malformed, "expiry");
+    }
+
+    #[test]
+    fn a_member_that_another_kind_has_too_hides_no_token() {
+        for (json, life) in [
+            (r#"{"success":true,"access_token":"t-1","expires_in":3600}"#, Some(3600)),
+            (r#"{"success":true,"version":"2.7","token":"t-1"}"#, None),
+            (r#"{"success":true,"version":1,"token":"t-1","token_type":"Bearer"}"#, None),
+            (r#"{"success":true,"id_token":"id-1","access_token":"t-1","expires_in":3600}"#, Some(3600)),
+            (r#"{"success":"yes","access_token":"t-1"}"#, None),
+            (r#"{"token":"t-1","credential":{}}"#, None),
+            (r#"{"token":"t-1","credential":{"id_token":"id-1"},"expires_in":60}"#, Some(60)),
+        ] {
+            let answer = read(json.as_bytes()).unwrap_or_else(|error| panic!("{json}: {error}"));
+            assert_eq!(answer.token.expose(), "t-1", "{json}");
+            assert_eq!(answer.expires_in, life.map(Duration::from_secs), "{json}");
+        }
+        // And what is Google's stays so.
+        let both =
+            br#"{"version":1,"success":true,"id_token":"id-1","access_token":"t-1","expiration_time":1767225600}"#;
+        assert_eq!(read(both).unwrap().token.expose(), "id-1");
+        fails(br#"{"success":false,"access_token":"t-1"}"#, ErrorKind::Denied, "reports a failure");
+        fails(br#"{"success":true}"#, ErrorKind::Malformed, "without access_token");
+        fails(br#"{"success":true,"id_token":"id-1"}"#, ErrorKind::Malformed, "version is not 1");
+    }
+
+    #[test]
+    fn types_that_are_no_bearer_tokens_are_refused() {
+        for kind in ["N_A", "n_a", "DPoP", "dpop", "PoP", "mac"] {
+            for member in ["token_type", "tokenType"] {
+                let json = format!(r#"{{"access_token":"t-1","{member}":"{kind}","expires_in":60}}"#);
+                fails(json.as_bytes(), ErrorKind::Misconfigured, "no bearer token");
+            }
+        }
+        let json = br#"{"access_token":"t-1","token_type":"urn:ietf:params:oauth:token-type:jwt"}"#;
+        assert_eq!(read(json).unwrap().scheme, None);
     }
 
     #[test]

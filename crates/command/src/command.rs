@@ -45,10 +45,13 @@ impl Command {
     async fn token(&self, request: &MintRequest) -> Result<Token, MintError> {
         let requested_at = request.now();
         let answer = answer::read(&self.output(request).await?).map_err(|error| self.says(error))?;
+        // An absurd expiry is as good as nothing said.
+        let latest = requested_at.system_time().checked_add(TEN_YEARS);
+        let expires_at = answer.expires_at.filter(|at| latest.is_none_or(|latest| *at <= latest));
         let mut token = Token::builder(answer.token, requested_at)
             .source(NAME)
             .expires_in(answer.expires_in)
-            .expires_at(answer.expires_at)
+            .expires_at(expires_at)
             .default_life(self.0.ttl);
         if let Some(scheme) = answer.scheme {
             token = token.scheme(&scheme);
@@ -293,6 +296,7 @@ const NAME: &str = "command";
 const CLAIMS: &str = "UNEXPIRED_CLAIMS";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
+const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 86_400);
 
 /// For programs that nobody watches: no colours, no questions.
 const DEFAULTS: [(&str, &str); 3] =

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::future::Future;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -87,6 +88,11 @@ async fn the_life_is_what_the_answer_says_then_ttl_then_five_minutes() {
     assert_eq!(life(Command::argv(["echo", "opaque-1"]).ttl(Duration::from_secs(77))).await, 77);
     let json = r#"{"token":"opaque-1","expires_in":50}"#;
     assert_eq!(life(Command::argv(["echo", json]).ttl(Duration::from_secs(77))).await, 50);
+    // What is absurd says nothing.
+    for absurd in [r#""expires_in":1e300"#, r#""expires_at":"9999-12-31T23:59:59Z""#, r#""expires_on":99999999999"#] {
+        let json = format!(r#"{{"token":"opaque-1",{absurd}}}"#);
+        assert_eq!(life(Command::argv(["echo", &json])).await, 300, "{absurd}");
+    }
     // {"exp":1767225700}: 100 s after the test clock's start.
     let jwt = "eyJhbGciOiJub25lIn0.eyJleHAiOjE3NjcyMjU3MDB9.c2ln";
     assert_eq!(life(Command::argv(["echo", jwt])).await, 100);
@@ -95,9 +101,33 @@ async fn the_life_is_what_the_answer_says_then_ttl_then_five_minutes() {
     assert_eq!(life(Command::argv(["echo", &json])).await, 100);
 }
 
+/// The test's own standard input may be null too, so it runs in a child that has another one.
+#[test]
+fn stdin_is_null_whatever_ours_is() {
+    const CHILD: &str = "UNEXPIRED_TEST_WITH_STDIN";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let seen = runtime.block_on(printed(Command::shell("printf 'seen-%s-end' \"$(cat)\"")));
+        println!("{seen}");
+        return;
+    }
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "stdin_is_null_whatever_ours_is", "--nocapture"])
+        .env(CHILD, "1")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Written and closed, so that a command that gets it fails the test and does not hang it.
+    child.stdin.take().unwrap().write_all(b"inherited").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && stdout.contains("seen--end"), "{stdout}");
+}
+
 #[tokio::test]
-async fn stdin_is_null_and_the_folder_is_the_root() {
-    assert_eq!(printed(Command::shell("cat; pwd | tr / r; ")).await, "r");
+async fn the_folder_is_the_root() {
+    assert_eq!(printed(Command::shell("pwd | tr / r")).await, "r");
     let folder = tempfile::tempdir().unwrap();
     let here = fs::canonicalize(folder.path()).unwrap();
     assert_eq!(printed(Command::shell("printf %s \"$PWD\"").cwd(&here)).await, here.to_str().unwrap());
@@ -229,10 +259,14 @@ async fn a_signal_or_silence_is_told() {
 #[tokio::test]
 async fn when_time_is_up_by_our_clock_the_whole_group_is_gone() {
     let clock = TestClock::new();
-    for (timeout, passes) in [(Duration::from_secs(10), 10), (Duration::from_secs(600), 20)] {
+    // By default 10 s; never more than the mint's own 20 s.
+    for (timeout, passes) in [(None, 10), (Some(7), 7), (Some(600), 20)] {
         let folder = tempfile::tempdir().unwrap();
-        let (command, file) = sleepers(folder.path());
-        let command = command.timeout(timeout).build().unwrap();
+        let (mut command, file) = sleepers(folder.path());
+        if let Some(timeout) = timeout {
+            command = command.timeout(Duration::from_secs(timeout));
+        }
+        let command = command.build().unwrap();
         let request = MintRequest::standalone_on(Arc::new(clock.clone()));
         let task = tokio::spawn(async move { command.mint(request).await });
         let pids = tokio::task::spawn_blocking(move || pids(&file, 2)).await.unwrap();

@@ -251,6 +251,11 @@ impl Error {
         Self(Arc::new(Shown { name: name.into(), cause, next_attempt: None, wait: None }))
     }
 
+    /// An error that was remembered elsewhere, until the source is asked again at `next_attempt`.
+    pub fn remembered(name: impl Into<Arc<str>>, cause: MintError, next_attempt: Timestamp, now: Timestamp) -> Self {
+        Self::new(name, cause).until(next_attempt, now)
+    }
+
     /// The same error with the moment at which the source is asked again, and how far off that is.
     pub(crate) fn until(&self, next_attempt: Timestamp, now: Timestamp) -> Self {
         Self(Arc::new(Shown {

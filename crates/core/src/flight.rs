@@ -1,6 +1,7 @@
 //! A flight: the one mint that everybody waits for. It belongs to nobody who waits.
 
 use crate::manager::Inner;
+use crate::pace::Pace;
 use crate::slot::{Landed, Order, Served, worth_another};
 use crate::source::within;
 use crate::{BoxFuture, Error, ErrorKind, Event, MintError, MintRequest, Moments, Phase, Token};
@@ -93,6 +94,7 @@ impl Inner {
                     let _ = inner.spawner.lost();
                     inner.cell.lost(id, inner.clock.now());
                     flight.end(Outcome::Lost);
+                    inner.happened(&Happened::Landed(&Outcome::Lost, false));
                 }
             };
             // Without the thread there is nothing to watch from; the flight's own start has told of it.
@@ -189,12 +191,14 @@ impl Landing {
                 inner.mints.fetch_add(1, Ordering::Relaxed);
                 // Those who wait come first; whoever watches can be told afterwards.
                 self.flight.end(Outcome::Token(served.clone()));
-                inner.arrived(&served, replaced, attempts, took);
+                let new = inner.arrived(&served, replaced, attempts, took);
+                inner.happened(&Happened::Landed(&Outcome::Token(served), new));
                 return;
             }
             Landed::Failed(error) => Outcome::Failed(error),
         };
-        self.flight.end(outcome);
+        self.flight.end(outcome.clone());
+        inner.happened(&Happened::Landed(&outcome, false));
     }
 }
 
@@ -204,9 +208,22 @@ impl Drop for Landing {
             let _ = self.inner.spawner.lost();
             self.inner.cell.lost(self.id, self.inner.clock.now());
             self.flight.end(Outcome::Lost);
+            self.inner.happened(&Happened::Landed(&Outcome::Lost, false));
         }
     }
 }
+
+/// What the registry that a manager is in must know. Told when it is done, and under no lock.
+#[cfg_attr(not(feature = "thread"), allow(dead_code, reason = "registries have a thread"))]
+pub(crate) enum Happened<'a> {
+    /// A flight has ended; whether it brought a token that was not there before.
+    Landed(&'a Outcome, bool),
+    /// The token was rejected, and is handed out no more.
+    Rejected,
+}
+
+/// Who is told.
+pub(crate) type Told = Arc<dyn Fn(&Happened<'_>) + Send + Sync>;
 
 /// Refreshes without callers until the last clone of the manager is gone.
 pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
@@ -221,45 +238,19 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
     let mut changes = inner.current.subscribe();
     inner.spawner.spawn(Box::pin(async move {
         let _keeper = keeper;
-        let mut refusals = 0_u32;
-        let mut not_before = clock.now();
-        let mut revision = None;
-        let mut mints = 0;
+        let mut pace = Pace::new(clock.now());
         loop {
             let Some(inner) = weak.upgrade() else { return };
             let now = clock.now();
-            let minted = inner.mints.load(Ordering::Relaxed);
-            if mints != minted {
-                // Somebody's call brought a token: refusals are over.
-                (mints, refusals, not_before, revision) = (minted, 0, now, None);
-            }
-            if revision.is_some_and(|revision| revision != inner.revision()) {
-                // The credential was replaced: what was refused before says nothing any more.
-                (refusals, not_before, revision) = (0, now, None);
-                inner.cell.forget_refusal(now);
-            }
-            let order = if not_before.waited(now) { inner.cell.refresh(now, Flight::new) } else { None };
-            if let Some(order) = order {
+            if let Some(order) = pace.order(&inner, now) {
                 let flight = order.handle.clone();
-                let before = inner.revision();
                 inner.launch(order);
                 drop(inner);
-                match flight.outcome_uncounted().await {
-                    // Errors that nobody remembers count as refusals here, or this would be a loop.
-                    Outcome::Failed(error) if !error.kind().is_transient() => {
-                        let pause =
-                            REFUSAL_FIRST.saturating_mul(2_u32.saturating_pow(refusals.min(16))).min(REFUSAL_LONGEST);
-                        refusals = refusals.saturating_add(1);
-                        not_before = clock.now() + pause;
-                        revision = Some(before);
-                    }
-                    Outcome::Token(_) => (refusals, revision) = (0, None),
-                    Outcome::Failed(_) => {}
-                    Outcome::Lost => not_before = clock.now() + PAUSE_AFTER_LOSS,
-                }
+                let outcome = flight.outcome_uncounted().await;
+                pace.landed(&outcome, clock.now());
                 continue;
             }
-            let next = inner.cell.read(|slot| slot.next_refresh(now)).later(not_before);
+            let next = pace.next(&inner, now);
             drop(inner);
             let pause = next.since(now).clamp(SHORTEST_PAUSE, crate::time::SLICE);
             let mut timer = pin!(clock.sleep(pause));
@@ -334,12 +325,12 @@ impl Spawner {
     }
 
     /// The given place does not run what it is given. Whether that is news, and another steps in.
-    fn lost(&self) -> bool {
+    pub(crate) fn lost(&self) -> bool {
         let first = !self.dead.swap(true, Ordering::AcqRel);
         first && self.given.is_some() && cfg!(feature = "thread")
     }
 
-    fn spawn(&self, future: BoxFuture<'static, ()>) {
+    pub(crate) fn spawn(&self, future: BoxFuture<'static, ()>) {
         match &self.given {
             #[cfg(feature = "thread")]
             Some(_) if self.is_dead() => spawn_on_thread(future),
@@ -384,10 +375,7 @@ pub(crate) fn random() -> f64 {
 }
 
 const MOST_ATTEMPTS: u32 = 3;
-const REFUSAL_FIRST: Duration = Duration::from_secs(5);
-const REFUSAL_LONGEST: Duration = Duration::from_secs(15 * 60);
 /// A flight that did not land within its time and this is given up.
 #[cfg(feature = "thread")]
 const GRACE: Duration = Duration::from_secs(1);
-const PAUSE_AFTER_LOSS: Duration = Duration::from_secs(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);

@@ -16,8 +16,11 @@ mod manager;
 #[cfg(all(test, unexpired_model))]
 mod model;
 mod moments;
+mod pace;
 #[cfg(all(test, not(unexpired_model)))]
 mod properties;
+#[cfg(feature = "thread")]
+pub mod registry;
 mod secret;
 mod slot;
 mod source;

@@ -2,7 +2,7 @@
 
 use crate::cell::SlotCell;
 use crate::event::{Change, Observer};
-use crate::flight::{Flight, Outcome, Spawner};
+use crate::flight::{Flight, Happened, Outcome, Spawner, Told};
 use crate::slot::{Ask, Decision, Rejection, Served};
 use crate::source::within;
 use crate::time::SharedClock;
@@ -43,7 +43,7 @@ use tokio::sync::watch;
 /// # Ok::<(), unexpired_core::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct TokenManager(Arc<Inner>);
+pub struct TokenManager(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
@@ -60,6 +60,8 @@ pub(crate) struct Inner {
     told_failing: AtomicBool,
     /// The process in which a task keeps the token fresh; 0 if none does.
     pub(crate) kept_fresh: AtomicU32,
+    /// The registry that it is in.
+    told: Option<Told>,
 }
 
 impl TokenManager {
@@ -77,6 +79,11 @@ impl TokenManager {
 
     /// The token's name.
     pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    #[cfg(feature = "thread")]
+    pub(crate) fn name_arc(&self) -> &Arc<str> {
         &self.0.name
     }
 
@@ -170,6 +177,7 @@ impl TokenManager {
                 fingerprint,
                 host: crate::text::one_line(host, 80),
             });
+            inner.happened(&Happened::Rejected);
         }
         rejection
     }
@@ -260,6 +268,7 @@ impl TokenManager {
             inner.min_ttl,
             inner.spawner.clone(),
             inner.observer.clone(),
+            None,
         ))))
     }
 
@@ -379,6 +388,7 @@ impl Inner {
         min_ttl: Duration,
         spawner: Spawner,
         observer: Observer,
+        told: Option<Told>,
     ) -> Self {
         Self {
             name,
@@ -394,10 +404,18 @@ impl Inner {
             remembers_hosts: AtomicBool::new(false),
             told_failing: AtomicBool::new(false),
             kept_fresh: AtomicU32::new(0),
+            told,
         }
     }
 
-    pub(crate) fn arrived(&self, served: &Served, replaced: bool, attempts: u32, took: Duration) {
+    pub(crate) fn happened(&self, happened: &Happened<'_>) {
+        if let Some(told) = &self.told {
+            told(happened);
+        }
+    }
+
+    /// Tells of a token, and whether it was not there before.
+    pub(crate) fn arrived(&self, served: &Served, replaced: bool, attempts: u32, took: Duration) -> bool {
         let change = Change::new(self.name.clone(), &served.token, served.reissued, attempts, took);
         self.observer.tell(&if replaced { Event::Refreshed(change) } else { Event::Minted(change) });
         self.current.send_if_modified(|current| {
@@ -406,7 +424,7 @@ impl Inner {
                 *current = Some(served.token.clone());
             }
             new
-        });
+        })
     }
 }
 
@@ -422,12 +440,12 @@ impl fmt::Debug for TokenManager {
 /// Makes a [`TokenManager`]. Building one spawns nothing and asks nobody.
 #[derive(Clone)]
 pub struct TokenManagerBuilder {
-    name: Arc<str>,
+    pub(crate) name: Arc<str>,
     source: Arc<dyn TokenSource>,
     clock: Option<Arc<dyn Clock>>,
     min_ttl: Duration,
     spawner: Spawner,
-    observer: Observer,
+    pub(crate) observer: Observer,
 }
 
 impl TokenManagerBuilder {
@@ -474,6 +492,13 @@ impl TokenManagerBuilder {
         self.on(clock)
     }
 
+    /// The manager, as one of a registry.
+    #[cfg(feature = "thread")]
+    pub(crate) fn build_in(self, clock: SharedClock, spawner: Spawner, told: Told) -> TokenManager {
+        let inner = Inner::new(self.name, self.source, clock, self.min_ttl, spawner, self.observer, Some(told));
+        TokenManager(Arc::new(inner))
+    }
+
     /// The manager, also where there are no threads (the feature `thread` is off): there clock and spawner must be given.
     ///
     /// # Errors
@@ -497,7 +522,8 @@ impl TokenManagerBuilder {
     }
 
     fn on(self, clock: SharedClock) -> TokenManager {
-        TokenManager(Arc::new(Inner::new(self.name, self.source, clock, self.min_ttl, self.spawner, self.observer)))
+        let inner = Inner::new(self.name, self.source, clock, self.min_ttl, self.spawner, self.observer, None);
+        TokenManager(Arc::new(inner))
     }
 }
 

@@ -174,6 +174,14 @@ impl MintRequest {
         self
     }
 
+    /// The same request, for a token that is to take the place of `token`.
+    #[must_use]
+    pub(crate) fn replacing(mut self, token: &Token) -> Self {
+        self.held = Some(token.source_name());
+        self.replaces = Some(token.digest());
+        self
+    }
+
     /// `future`'s output, or `None` once the deadline has passed.
     pub async fn within_deadline<F: Future>(&self, future: F) -> Option<F::Output> {
         within(&self.clock, self.deadline, future).await

@@ -28,6 +28,12 @@ impl StoreKey {
         Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// A key that was kept elsewhere, as [`as_str`](Self::as_str) gave it; `None` if it is not 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        digits.then(|| Self(text.to_owned()))
+    }
+
     /// The key as 64 hexadecimal digits: fit to be a file's name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -123,12 +129,14 @@ pub struct RefreshTokenRecord {
     pub seed: String,
     /// How often `token` was sent without an answer that says whether it was received: 0, or 1 after a lost answer.
     pub unanswered: u32,
+    /// Whether the server's last answer put another refresh token in the place of the one that was sent. `None`: there was none yet.
+    pub rotates: Option<bool>,
 }
 
 impl RefreshTokenRecord {
     /// A record of a token that was never sent.
     pub fn new(token: Secret, seed: impl Into<String>) -> Self {
-        Self { token, seed: seed.into(), unanswered: 0 }
+        Self { token, seed: seed.into(), unanswered: 0, rotates: None }
     }
 }
 

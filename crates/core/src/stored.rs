@@ -69,7 +69,7 @@ impl StoredSource {
         self
     }
 
-    /// Answers from the store only what was minted at `moment` or later.
+    /// Answers from the store only what arrived at `moment` or later.
     #[must_use]
     pub fn newer_than(mut self, moment: Timestamp) -> Self {
         self.newer_than = Some(moment);
@@ -79,6 +79,25 @@ impl StoredSource {
     /// The key of the record.
     pub fn key(&self) -> StoreKey {
         StoreKey::of(&self.identity.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Mints a token in the place of the one that is stored, unless that has been refreshed meanwhile: what keeps a token fresh that this process
+    /// does not hold.
+    ///
+    /// # Errors
+    ///
+    /// What the source says, or said a short time ago.
+    pub async fn renew(&self, request: MintRequest) -> Result<Token, MintError> {
+        let stored = match self.store.load(&self.key()).await {
+            Ok(Some(Record::Token(record))) => record.token,
+            _ => None,
+        };
+        let now = request.now();
+        let due = stored.filter(|token| !matches!(token.moments().phase(now), Phase::Fresh | Phase::Expired));
+        match due {
+            Some(token) => self.mint(request.replacing(&token)).await,
+            None => self.mint(request).await,
+        }
     }
 
     /// A token of the record that is good for this request.
@@ -91,7 +110,7 @@ impl StoredSource {
         if phase == Phase::Expired || refused || request.replaces() == Some(digest) {
             return None;
         }
-        if self.newer_than.is_some_and(|moment| moments.minted_at.boot_nanos() < moment.boot_nanos()) {
+        if self.newer_than.is_some_and(|moment| !record.arrived_after(moment)) {
             return None;
         }
         if let Some(claims) = request.claims() {
@@ -236,6 +255,14 @@ impl TokenRecord {
         self.token = None;
         self.claims = None;
         Refusal::Retired
+    }
+
+    /// Whether the token arrived at `moment` or later; its mint may have begun before.
+    pub fn arrived_after(&self, moment: Timestamp) -> bool {
+        self.token.as_ref().is_some_and(|token| {
+            let arrived = token.moments().minted_at + self.took.unwrap_or_default();
+            arrived.boot_nanos() >= moment.boot_nanos()
+        })
     }
 
     /// The token, if it may still be handed out.

@@ -4,6 +4,7 @@ use crate::authority::Authority;
 use crate::{Cloud, claims, error, identifiers};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use unexpired_core::{BoxFuture, ErrorKind, MintError, MintRequest, Secret, SecretSource, Token, TokenSource};
 use unexpired_http::{Client, Form};
 
@@ -80,9 +81,12 @@ impl ClientSecret {
         let response = self.client.post_form(&self.authority.endpoint, &form, None, &headers, request).await?;
         match response.token() {
             // `ext_expires_in` is not read: it would stretch a token past its `exp`.
-            Ok(token) => {
-                token.into_builder(&response).source(NAME).build().map_err(|error| error.host(response.host()))
-            }
+            Ok(token) => token
+                .into_builder(&response)
+                .source(NAME)
+                .default_life(DEFAULT_LIFE)
+                .build()
+                .map_err(|error| error.host(response.host())),
             Err(error) => Err(error::refusal(&response, error, &secret)),
         }
     }
@@ -221,3 +225,7 @@ pub(crate) fn misconfigured(message: &str, remedy: &str) -> MintError {
 
 /// What errors and tokens call this source.
 pub(crate) const NAME: &str = "entra";
+
+/// The life of a token that states none. Entra always states one; whatever answered in its place is not believed for long. A tenant's policy
+/// can make lives as short as 10 min.
+const DEFAULT_LIFE: Duration = Duration::from_secs(5 * 60);

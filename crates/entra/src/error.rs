@@ -11,21 +11,10 @@ use unexpired_http::Response;
 /// A known `AADSTS` code decides the kind, the text and the remedy. An unknown one leaves the kind and shows Microsoft's own text.
 pub(crate) fn refusal(response: &Response, error: MintError, secret: &Secret) -> MintError {
     let failure = response.failure();
-    // Some gateways repeat what they were sent. Then nothing of their text is shown, cut or masked as it may be.
-    let echoed = repeats(response.body(), secret.expose());
-    let described = failure.description.as_deref().filter(|_| !echoed).unwrap_or_default();
-    let number = failure.codes.first().copied().or_else(|| aadsts(failure.description.as_deref().unwrap_or_default()));
-    let Some(number) = number else {
-        let error = if echoed {
-            MintError::new(error.kind(), ECHOED).host(response.host()).retry_after(error.wait())
-        } else {
-            error
-        };
-        return error.from_source(NAME);
-    };
+    let number = failure.codes.first().copied().or_else(|| aadsts(failure.error_code.as_deref()?));
+    let Some(number) = number else { return error.from_source(NAME) };
     let code = format!("AADSTS{number}");
     let id = match (&failure.trace, &failure.correlation_id) {
-        _ if echoed => String::new(),
         (Some(trace), _) => format!(" (trace {trace})"),
         (None, Some(correlation)) => format!(" (correlation {correlation})"),
         (None, None) => String::new(),
@@ -49,25 +38,25 @@ pub(crate) fn refusal(response: &Response, error: MintError, secret: &Secret) ->
             finish(kind, message, remedy, wait.filter(|_| kind.is_transient()))
         }
         None => {
+            let described = failure.description.as_deref().unwrap_or_default();
             let text = described
                 .split_once(':')
                 .filter(|(prefix, _)| prefix.starts_with("AADSTS"))
                 .map_or(described, |(_, text)| text);
-            let message =
-                if text.trim().is_empty() { failure.error.as_deref().unwrap_or("refused") } else { text.trim() };
+            let message = match text.trim() {
+                "" if failure.is_echo => error.message(),
+                "" => failure.error.as_deref().unwrap_or("refused"),
+                text => text,
+            };
             let remedy = if error.kind().is_transient() { WAIT } else { LOOK_UP };
             finish(error.kind(), &one_line(message, 120), remedy, error.wait())
         }
     }
 }
 
-fn repeats(body: &[u8], secret: &str) -> bool {
-    !secret.is_empty() && body.windows(secret.len()).any(|window| window == secret.as_bytes())
-}
-
-/// `AADSTS7000215: …` as a number.
-fn aadsts(description: &str) -> Option<u64> {
-    description.strip_prefix("AADSTS")?.split_once(':')?.0.parse().ok()
+/// `AADSTS7000215` as a number.
+fn aadsts(code: &str) -> Option<u64> {
+    code.strip_prefix("AADSTS")?.parse().ok()
 }
 
 /// Kind, message and remedy of a code, from Microsoft's page "Microsoft Entra authentication and authorization error codes".
@@ -237,8 +226,6 @@ const CLIENT_LOOP: u64 = 50196;
 /// The service names no time. Minutes, says Microsoft's page on throttling.
 const LOOP_PAUSE: Duration = Duration::from_secs(300);
 
-const ECHOED: &str = "refused, with a text that repeats the client secret and is not shown";
-
 const WAIT: &str = "try again later";
 const LOOK_UP: &str = "look the code up at https://login.microsoftonline.com/error";
 
@@ -275,11 +262,9 @@ mod tests {
     }
 
     #[test]
-    fn the_code_in_a_description_is_its_prefix() {
-        assert_eq!(aadsts("AADSTS90002: Tenant 'x' not found."), Some(90002));
-        for text in
-            ["", "AADSTS", "AADSTS: x", "AADSTS12", "AADSTSx: y", " AADSTS1: x", "AADSTS99999999999999999999999: x"]
-        {
+    fn a_code_is_a_number() {
+        assert_eq!(aadsts("AADSTS90002"), Some(90002));
+        for text in ["", "AADSTS", "90002", "AADSTSx", " AADSTS1", "AADSTS99999999999999999999999"] {
             assert_eq!(aadsts(text), None, "{text}");
         }
     }

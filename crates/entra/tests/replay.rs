@@ -60,6 +60,19 @@ async fn a_secret_becomes_a_token() {
 }
 
 #[tokio::test]
+async fn a_token_that_states_no_life_or_an_absurd_one_does_not_live_for_ever() {
+    for body in [
+        r#"{"access_token":"at-1","token_type":"Bearer"}"#,
+        r#"{"access_token":"at-1","token_type":"Bearer","expires_in":null}"#,
+        r#"{"access_token":"at-1","token_type":"Bearer","expires_in":"soon"}"#,
+        r#"{"access_token":"at-1","token_type":"Bearer","expires_in":1e300}"#,
+    ] {
+        let token = mint(fixture("entra/client-secret.http").answering("200 OK", &[], body)).await.unwrap();
+        assert_eq!(token.lifetime().life, Some(Duration::from_secs(300)), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn the_hint_when_to_refresh_is_kept() {
     let token = mint(fixture("entra/long-lived.http")).await.unwrap();
     assert_eq!(token.lifetime().life, Some(Duration::from_secs(86399)));

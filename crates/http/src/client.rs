@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tokio::sync::oneshot;
 use unexpired_core::{ErrorKind, MintError, MintRequest, Secret};
 use zeroize::Zeroizing;
 
@@ -42,6 +43,8 @@ struct Inner {
     plain: Mutex<Option<(TrustKey, reqwest::Client)>>,
     direct: Mutex<Option<(TrustKey, reqwest::Client)>>,
     network: Mutex<Option<(TrustKey, reqwest::Client)>>,
+    /// Held by who reads certificate files.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The three ways a request can go.
@@ -84,8 +87,13 @@ impl Client {
     }
 
     fn with(trust: Trust, proxy: Option<reqwest::Proxy>, connect_timeout: Duration, timeout: Duration) -> Self {
-        let (plain, direct, network) = Default::default();
-        Self(Arc::new(Inner { trust, proxy, connect_timeout, timeout, plain, direct, network }))
+        let (plain, direct, network, reading) = Default::default();
+        Self(Arc::new(Inner { trust, proxy, connect_timeout, timeout, plain, direct, network, reading }))
+    }
+
+    /// Whether this client shows a certificate to servers that ask for one.
+    pub fn shows_certificate(&self) -> bool {
+        self.0.trust.client_certificate.is_some()
     }
 
     /// Sends a form (`POST`, `application/x-www-form-urlencoded`), as OAuth's token endpoints want it (RFC 6749 section 3.2). `headers` are
@@ -103,8 +111,11 @@ impl Client {
         request: &MintRequest,
     ) -> Result<Response, SendError> {
         let content = Content { kind: "application/x-www-form-urlencoded", bytes: owned(form.encode()) };
+        let mut secrets: Vec<Secret> = form.secrets().cloned().collect();
+        secrets.extend(auth.iter().flat_map(|auth| auth.secrets()));
         let auth = auth.map(BasicAuth::header_value);
-        self.send(Method::POST, endpoint, auth, headers, Some(content), request).await
+        let response = self.send(Method::POST, endpoint, auth, headers, Some(content), request).await?;
+        Ok(response.asked_with(secrets))
     }
 
     /// Sends JSON (`POST`, `application/json`), with a bearer token if there is one.
@@ -122,8 +133,9 @@ impl Client {
     ) -> Result<Response, SendError> {
         let content = Content { kind: "application/json", bytes: owned(Zeroizing::new(json.to_owned())) };
         let auth = bearer.map(bearer_value);
-        self.send(Method::POST, endpoint, auth.as_ref().map(|auth| auth.as_str()), headers, Some(content), request)
-            .await
+        let value = auth.as_ref().map(|auth| auth.as_str());
+        let response = self.send(Method::POST, endpoint, value, headers, Some(content), request).await?;
+        Ok(response.asked_with(bearer.cloned()))
     }
 
     /// Asks (`GET`), with a bearer token if there is one: discovery, metadata services.
@@ -139,7 +151,9 @@ impl Client {
         request: &MintRequest,
     ) -> Result<Response, SendError> {
         let auth = bearer.map(bearer_value);
-        self.send(Method::GET, endpoint, auth.as_ref().map(|auth| auth.as_str()), headers, None, request).await
+        let value = auth.as_ref().map(|auth| auth.as_str());
+        let response = self.send(Method::GET, endpoint, value, headers, None, request).await?;
+        Ok(response.asked_with(bearer.cloned()))
     }
 
     async fn send(
@@ -154,17 +168,21 @@ impl Client {
         let host = endpoint.host();
         let headers = header_map(authorization, headers, content.as_ref())
             .map_err(|error| SendError::before(error.host(host)))?;
-        let client = self.client(endpoint).map_err(|error| SendError::before(error.host(host)))?;
-        let mut outgoing = client.request(method, endpoint.url().clone()).headers(headers);
-        if let Some(content) = content {
-            outgoing = outgoing.body(content.bytes);
-        }
-        let requested_at = request.now();
         let limit = self.0.timeout.min(request.remaining());
         if limit.is_zero() {
             let error = MintError::new(ErrorKind::TimedOut, "no time was left for the request").host(host);
             return Err(SendError::before(error));
         }
+        let end = tokio::time::Instant::now() + limit;
+        let client = match tokio::time::timeout_at(end, self.client(endpoint)).await {
+            Ok(client) => client.map_err(|error| SendError::before(error.host(host)))?,
+            Err(_) => return Err(SendError::files_too_slow(host, limit)),
+        };
+        let mut outgoing = client.request(method, endpoint.url().clone()).headers(headers);
+        if let Some(content) = content {
+            outgoing = outgoing.body(content.bytes);
+        }
+        let requested_at = request.now();
         let exchange = async {
             let way =
                 Way { connect_timeout: self.0.connect_timeout, maybe_proxied: endpoint.reach() == Reach::Network };
@@ -177,36 +195,58 @@ impl Client {
                 Err(Unread::Refused(_)) if !status.is_success() => Zeroizing::default(),
                 Err(Unread::Refused(error) | Unread::Broken(error)) => return Err(error),
             };
-            Ok(Response { status: status.as_u16(), host: host.into(), headers, body, requested_at, received_at })
+            let (status, secrets) = (status.as_u16(), Vec::new());
+            Ok(Response { status, host: host.into(), headers, body, secrets, requested_at, received_at })
         };
         // Boxed: the callers' futures hold it, and it is large.
-        match tokio::time::timeout(limit, Box::pin(exchange)).await {
+        match tokio::time::timeout_at(end, Box::pin(exchange)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(SendError::too_slow(host, limit)),
         }
     }
 
     /// The client below for this endpoint, made at the first request and again when a certificate file has changed.
-    fn client(&self, endpoint: &Endpoint) -> Result<reqwest::Client, MintError> {
-        let inner = &*self.0;
+    ///
+    /// Files that somebody has named may lie on a disk that does not answer: the thread that waits for them must not be the one that all mints
+    /// share. One waits at a time, so that attempts after attempts leave one thread behind and no more.
+    async fn client(&self, endpoint: &Endpoint) -> Result<reqwest::Client, MintError> {
         let lane = Lane::to(endpoint);
-        let slot = match lane {
-            Lane::Plain => &inner.plain,
-            Lane::Direct => &inner.direct,
-            Lane::Network => &inner.network,
-        };
-        let key = if lane == Lane::Plain { TrustKey::nobody() } else { inner.trust.key() };
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, client)) = slot.as_ref().filter(|(made_with, _)| *made_with == key) {
-            return Ok(client.clone());
+        if lane == Lane::Plain || !self.0.trust.names_files() {
+            return self.0.client(lane);
         }
-        let client = inner.build(lane, &key)?;
-        *slot = Some((key, client.clone()));
-        Ok(client)
+        let turn = self.0.reading.clone().lock_owned().await;
+        let inner = self.0.clone();
+        let (send, made) = oneshot::channel();
+        // Not a thread of the runtime's pool: a runtime waits for those when it ends.
+        let started = std::thread::Builder::new().name("unexpired-certs".to_owned()).spawn(move || {
+            let _ = send.send(inner.client(lane));
+            drop(turn);
+        });
+        let given_up =
+            || MintError::new(ErrorKind::Unavailable, "no thread can be started to read the certificate files");
+        started.map_err(|_| given_up())?;
+        made.await.unwrap_or_else(|_| Err(given_up()))
     }
 }
 
 impl Inner {
+    /// Reads files. Nothing is locked meanwhile.
+    fn client(&self, lane: Lane) -> Result<reqwest::Client, MintError> {
+        let slot = match lane {
+            Lane::Plain => &self.plain,
+            Lane::Direct => &self.direct,
+            Lane::Network => &self.network,
+        };
+        let slot = || slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = if lane == Lane::Plain { TrustKey::nobody() } else { self.trust.key() };
+        if let Some((_, client)) = slot().as_ref().filter(|(made_with, _)| *made_with == key) {
+            return Ok(client.clone());
+        }
+        let client = self.build(lane, &key)?;
+        *slot() = Some((key, client.clone()));
+        Ok(client)
+    }
+
     fn build(&self, lane: Lane, key: &TrustKey) -> Result<reqwest::Client, MintError> {
         let config = if lane == Lane::Plain { tls::none()? } else { key.config()? };
         let builder = reqwest::Client::builder()

@@ -35,6 +35,10 @@ pub struct Failure {
     pub is_html: bool,
     /// Whether there was no body.
     pub is_empty: bool,
+    /// Whether the answer repeated a secret of the request. Then this holds its codes and numbers, and none of its texts and ids.
+    pub is_echo: bool,
+    /// Whether the provider gave its refusal a name, shown or not.
+    is_named: bool,
 }
 
 impl Failure {
@@ -51,6 +55,7 @@ impl Failure {
             }
             _ => {}
         }
+        failure.is_named = failure.error.is_some() || failure.error_code.is_some();
         failure
     }
 
@@ -101,6 +106,24 @@ impl Failure {
             .then(|| prefix.to_owned())
     }
 
+    /// The same without all that may hold a part of a secret. Codes stay if they are codes and do not hold one.
+    pub(crate) fn without_words(self, repeats: impl Fn(&[u8]) -> bool) -> Self {
+        let is_code = |code: &String| {
+            let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-.".contains(&b);
+            code.len() <= 40 && code.bytes().all(allowed) && !repeats(code.as_bytes())
+        };
+        Self {
+            error: self.error.filter(is_code),
+            error_code: self.error_code.filter(is_code),
+            is_echo: true,
+            description: None,
+            suberror: None,
+            trace: None,
+            correlation_id: None,
+            ..self
+        }
+    }
+
     /// Whether the value of a member `error` says that there is one.
     pub(crate) fn is_error(value: &Value) -> bool {
         match value {
@@ -123,19 +146,21 @@ impl Failure {
     pub fn into_mint_error(self, response: &Response) -> MintError {
         let status = response.status();
         let error = self.error.as_deref().unwrap_or_default();
-        let named = !error.is_empty() || self.error_code.is_some();
         let busy = matches!(status, 408 | 425 | 429 | 500..=599)
             || matches!(error, "temporarily_unavailable" | "server_error" | "slow_down");
         let kind = match status {
             _ if busy => ErrorKind::Unavailable,
             300..=399 | 404 | 405 | 410 => ErrorKind::Misconfigured,
-            _ if named => ErrorKind::Denied,
+            _ if self.is_named => ErrorKind::Denied,
             _ if self.is_html => ErrorKind::Unavailable,
             401 | 403 => ErrorKind::Denied,
             _ if self.is_empty => ErrorKind::Unavailable,
             _ => ErrorKind::Malformed,
         };
         let said = match (&self.description, self.is_html) {
+            _ if self.is_echo => {
+                format!("answered {}, with a text that repeats a secret and is not shown", status_text(status))
+            }
             (Some(description), _) => description.clone(),
             (None, true) => format!("answered {} with a page instead of JSON", status_text(status)),
             (None, false) => format!("answered {}", status_text(status)),

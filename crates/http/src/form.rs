@@ -15,7 +15,14 @@ use zeroize::Zeroizing;
 /// assert_eq!(format!("{form:?}"), r#"Form["grant_type", "client_secret"]"#);
 /// ```
 #[derive(Clone, Default)]
-pub struct Form(Vec<(String, Secret)>);
+pub struct Form(Vec<Pair>);
+
+#[derive(Clone)]
+struct Pair {
+    name: String,
+    value: Secret,
+    is_secret: bool,
+}
 
 impl Form {
     /// No pairs.
@@ -26,23 +33,23 @@ impl Form {
     /// Adds a pair.
     #[must_use]
     pub fn pair(mut self, name: &str, value: &str) -> Self {
-        self.0.push((name.to_owned(), Secret::new(value)));
+        self.0.push(Pair { name: name.to_owned(), value: Secret::new(value), is_secret: false });
         self
     }
 
-    /// Adds a pair whose value is secret.
+    /// Adds a pair whose value is secret: if the answer repeats it, its [`Failure`](crate::Failure) holds no text of the answer.
     #[must_use]
     pub fn secret(mut self, name: &str, value: &Secret) -> Self {
-        self.0.push((name.to_owned(), value.clone()));
+        self.0.push(Pair { name: name.to_owned(), value: value.clone(), is_secret: true });
         self
     }
 
     /// The body.
     pub fn encode(&self) -> Zeroizing<String> {
         // Room for the worst case: text that grows would leave copies of the secret behind.
-        let room = self.0.iter().map(|(name, value)| 3 * (name.len() + value.expose().len()) + 2).sum();
+        let room = self.0.iter().map(|pair| 3 * (pair.name.len() + pair.value.expose().len()) + 2).sum();
         let mut body = Zeroizing::new(String::with_capacity(room));
-        for (name, value) in &self.0 {
+        for Pair { name, value, .. } in &self.0 {
             if !body.is_empty() {
                 body.push('&');
             }
@@ -52,18 +59,25 @@ impl Form {
         }
         body
     }
+
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.0.iter().filter(|pair| pair.is_secret).map(|pair| &pair.value)
+    }
 }
 
 impl fmt::Debug for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Form")?;
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+        f.debug_list().entries(self.0.iter().map(|pair| &pair.name)).finish()
     }
 }
 
 /// `client_secret_basic`: the client's id and secret in an `Authorization` header, both form-encoded first (RFC 6749 section 2.3.1).
 #[derive(Clone)]
-pub struct BasicAuth(Zeroizing<String>);
+pub struct BasicAuth {
+    value: Zeroizing<String>,
+    client_secret: Secret,
+}
 
 impl BasicAuth {
     /// The header's value for this client.
@@ -76,12 +90,17 @@ impl BasicAuth {
         let mut value = Zeroizing::new(String::with_capacity(6 + encoded.len()));
         value.push_str("Basic ");
         value.push_str(&encoded);
-        Self(value)
+        Self { value, client_secret: client_secret.clone() }
     }
 
     /// `Basic` and the encoded pair.
     pub fn header_value(&self) -> &str {
-        &self.0
+        &self.value
+    }
+
+    /// The client's secret, and the encoded pair.
+    pub(crate) fn secrets(&self) -> [Secret; 2] {
+        [self.client_secret.clone(), Secret::new(self.value.trim_start_matches("Basic "))]
     }
 }
 

@@ -14,8 +14,11 @@
 //! - Loopback and metadata hosts are reached directly. Everything else honours `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`, or the proxy that
 //!   was configured.
 //! - Constructors touch no file, socket or environment variable. The first request does, and a request to plain HTTP loads no certificates.
+//!   Certificate files that were named (all but the system's own) are read on a thread of their own, within the exchange's time: a disk that
+//!   does not answer holds up nobody else.
 //! - Success bodies are parsed strictly ([`Response::token`]), error bodies reduced to the fields that providers document
-//!   ([`Failure`]). No error holds a body, a query or a header; what could be a token is masked.
+//!   ([`Failure`]). No error holds a body, a query or a header; what could be a token is masked. If an answer repeats a secret of its request,
+//!   in whatever form, nothing of its text is shown.
 //!
 //! A provider is a request and a reading of the response:
 //!
@@ -45,6 +48,7 @@
 
 mod client;
 mod date;
+mod echo;
 mod endpoint;
 mod failure;
 mod form;

@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use http::header::{DATE, RETRY_AFTER};
 use serde::de::DeserializeOwned;
-use unexpired_core::{ErrorKind, MintError, Timestamp};
+use unexpired_core::{ErrorKind, MintError, Secret, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::failure::IN_BETWEEN;
-use crate::{Failure, TokenResponse, date};
+use crate::{Failure, TokenResponse, date, echo};
 
 /// An answer: its status, its headers and its whole body, at most 1 MiB. The body's memory is wiped, and `Debug` shows none of it.
 pub struct Response {
@@ -19,6 +19,8 @@ pub struct Response {
     pub(crate) host: Arc<str>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Zeroizing<Vec<u8>>,
+    /// Those of the request.
+    pub(crate) secrets: Vec<Secret>,
     pub(crate) requested_at: Timestamp,
     pub(crate) received_at: Timestamp,
 }
@@ -111,8 +113,19 @@ impl Response {
     }
 
     /// What the provider said about its refusal.
+    ///
+    /// Nothing in words if the answer, its headers included, repeats a secret of the request: some gateways show what they were sent.
     pub fn failure(&self) -> Failure {
-        Failure::read(self.json_text())
+        let failure = Failure::read(self.json_text());
+        let repeats = |text: &[u8]| echo::repeats(text, &self.secrets);
+        if repeats(&self.body) || self.headers.values().any(|value| repeats(value.as_bytes())) {
+            return failure.without_words(repeats);
+        }
+        failure
+    }
+
+    pub(crate) fn asked_with(self, secrets: impl IntoIterator<Item = Secret>) -> Self {
+        Self { secrets: secrets.into_iter().collect(), ..self }
     }
 
     /// The body without a byte order mark.
@@ -178,6 +191,7 @@ pub(crate) mod tests {
                 .map(|(n, v)| (n.parse::<HeaderName>().unwrap(), HeaderValue::from_str(v).unwrap()))
                 .collect(),
             body: Zeroizing::new(body.as_ref().to_vec()),
+            secrets: Vec::new(),
             requested_at: now,
             received_at: now,
         }

@@ -51,6 +51,13 @@ impl SendError {
         Self::after(MintError::new(ErrorKind::TimedOut, message).host(host).remedy(AGAIN))
     }
 
+    /// The certificate files took all the time.
+    pub(crate) fn files_too_slow(host: &str, limit: Duration) -> Self {
+        let message = format!("the certificate files were not read within {}", seconds(limit));
+        let remedy = "check the disk that ca_file, the client certificate or SSL_CERT_FILE lies on";
+        Self::before(MintError::new(ErrorKind::TimedOut, message).host(host).remedy(remedy))
+    }
+
     /// Puts the client's error into our words. Its own text may hold the URL and is not used.
     pub(crate) fn of(error: &reqwest::Error, host: &str, way: &Way) -> Self {
         let connecting = error.is_connect();

@@ -54,17 +54,32 @@ struct Environment {
 impl Trust {
     /// The key as things are now. Costs a `stat` for each file named.
     pub(crate) fn key(&self) -> TrustKey {
-        let environment = match self.roots {
+        let environment = self.environment();
+        let certificate = self.client_certificate.iter().flat_map(|(chain, key)| [chain, key]);
+        let files = self.ca_file.iter().chain(certificate).chain(&environment.cert_file);
+        let stamps = files.map(|file| stamp(file)).collect();
+        TrustKey { trust: self.clone(), environment, stamps }
+    }
+
+    /// Whether there are files beside the system's own: those may lie anywhere.
+    pub(crate) fn names_files(&self) -> bool {
+        let Environment { cert_file, cert_dir } = self.environment();
+        let usual_file = |file: &Path| BUNDLES.iter().any(|usual| file == Path::new(usual));
+        let usual_dir = |dir: &Path| USUAL_DIRS.iter().any(|usual| dir == Path::new(usual));
+        self.ca_file.is_some()
+            || self.client_certificate.is_some()
+            || cert_file.is_some_and(|file| !usual_file(&file))
+            || cert_dir.is_some_and(|dirs| env::split_paths(&dirs).any(|dir| !usual_dir(&dir)))
+    }
+
+    fn environment(&self) -> Environment {
+        match self.roots {
             Roots::System => Environment {
                 cert_file: env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()).map(PathBuf::from),
                 cert_dir: env::var_os("SSL_CERT_DIR").filter(|dir| !dir.is_empty()),
             },
             Roots::Bundled | Roots::OnlyCaFile => Environment::default(),
-        };
-        let certificate = self.client_certificate.iter().flat_map(|(chain, key)| [chain, key]);
-        let files = self.ca_file.iter().chain(certificate).chain(&environment.cert_file);
-        let stamps = files.map(|file| stamp(file)).collect();
-        TrustKey { trust: self.clone(), environment, stamps }
+        }
     }
 }
 
@@ -81,11 +96,13 @@ impl TrustKey {
     /// The configuration: built once for each key in a process, since reading the system's certificates takes 3 ms.
     pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, MintError> {
         static BUILT: Mutex<Vec<(TrustKey, Arc<ClientConfig>)>> = Mutex::new(Vec::new());
-        let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, config)) = built.iter().find(|(key, _)| key == self) {
+        let built = || BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, config)) = built().iter().find(|(key, _)| key == self) {
             return Ok(config.clone());
         }
+        // Not under the lock: a disk that does not answer is nobody else's trouble.
         let config = Arc::new(build(&self.trust, self.roots()?)?);
+        let mut built = built();
         // Another state of the same files replaces the old one: nobody will ask for that again.
         built.retain(|(key, _)| key.trust != self.trust);
         if built.len() >= MOST_CONFIGS {

@@ -178,6 +178,23 @@ async fn a_slow_drip_is_ended() {
     }
 }
 
+/// When the request is there, time does not pass but jumps from limit to limit.
+#[tokio::test]
+async fn by_default_an_exchange_takes_20_s_at_most() {
+    let server = Server::start(None, |stream, _| async move {
+        let _open = stream;
+        tokio::time::pause();
+        std::future::pending().await
+    })
+    .await;
+    let error = mint_with(&Client::new(), &server.http()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("no complete answer within 20 s"), "{error}");
+    // The mint's own time is as long, so that the client's has to be looked at.
+    let shown = format!("{:?}", Client::new());
+    assert!(shown.contains("connect_timeout: 5s") && shown.contains(" timeout: 20s"), "{shown}");
+}
+
 #[tokio::test]
 async fn endless_interim_answers_and_headers_are_ended() {
     let (server, _) = endless("", b"HTTP/1.1 100 Continue\r\n\r\n").await;

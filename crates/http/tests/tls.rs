@@ -174,6 +174,23 @@ async fn a_handshake_that_never_ends_is_no_connection() {
     assert!(error.to_string().contains("no connection within 0.2 s"), "{error}");
 }
 
+/// As soon as somebody is connected, time does not pass but jumps from limit to limit.
+#[tokio::test]
+async fn by_default_a_connection_takes_5_s_at_most() {
+    let authority = Authority::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let accepting = tokio::spawn(async move {
+        let accepted = listener.accept().await.unwrap();
+        tokio::time::pause();
+        accepted
+    });
+    let endpoint = Endpoint::parse(&format!("https://localhost:{port}/token")).unwrap();
+    let error = mint(&client(&authority), &endpoint).await.unwrap_err();
+    assert!(error.to_string().contains("no connection within 5 s"), "{error}");
+    drop(accepting.await);
+}
+
 #[tokio::test]
 async fn http_2_is_spoken_where_the_server_offers_it() {
     let authority = Authority::new();
@@ -201,4 +218,43 @@ async fn http_2_is_spoken_where_the_server_offers_it() {
 fn nothing_to_trust_is_found_when_the_client_is_built() {
     let error = Client::builder().roots(Roots::OnlyCaFile).build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Misconfigured);
+}
+
+/// A pipe that nobody writes to is read as a file on a disk that does not answer.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_certificate_file_that_cannot_be_read_holds_up_nobody_else() {
+    let authority = Authority::new();
+    let server = Server::secure(authority.server(&authority.certificate("localhost", |_| {}))).await;
+    let folder = tempfile::tempdir().unwrap();
+    let hangs = folder.path().join("ca.pem");
+    assert!(std::process::Command::new("mkfifo").arg(&hangs).status().unwrap().success());
+    // So that a failure is one, and no hang.
+    let rescue = hangs.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(5));
+        let _ = std::fs::write(rescue, "");
+    });
+    let stuck = Client::builder().ca_file(&hangs).timeout(Duration::from_millis(300)).build().unwrap();
+    let stuck_too = Client::builder().roots(Roots::Bundled).ca_file(&hangs).timeout(Duration::from_millis(300));
+    let stuck_too = stuck_too.build().unwrap();
+    let start = std::time::Instant::now();
+    let endpoint = server.https("localhost");
+    let well = client(&authority);
+    let (one, two, three) = tokio::join!(mint(&stuck, &endpoint), mint(&stuck_too, &endpoint), mint(&well, &endpoint));
+    assert!(three.is_ok());
+    for error in [one, two, mint(&stuck, &endpoint).await] {
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(!error.maybe_received() && error.to_string().contains("certificate files"), "{error}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    #[cfg(target_os = "linux")]
+    {
+        let names = std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+        assert_eq!(names.filter(|name| name.trim() == "unexpired-certs").count(), 2, "one for each client");
+    }
+    assert_eq!(server.requests().len(), 1);
 }

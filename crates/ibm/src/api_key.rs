@@ -3,6 +3,7 @@
 use crate::error;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use unexpired_core::{
     BoxFuture, ErrorKind, MintError, MintRequest, Secret, SecretSource, Token, TokenSource, WindowCap,
 };
@@ -69,9 +70,10 @@ impl ApiKey {
                 .into_builder(&response)
                 .source(NAME)
                 .window_cap(REFRESH_WINDOW)
+                .default_life(DEFAULT_LIFE)
                 .build()
                 .map_err(|error| error.host(response.host())),
-            Err(error) => Err(error::refusal(&response, error, &api_key)),
+            Err(error) => Err(error::refusal(&response, error)),
         }
     }
 }
@@ -263,6 +265,9 @@ const PRODUCTION: &str = "https://iam.cloud.ibm.com";
 
 /// IBM's libraries refresh when 80 % of the life is over. Earlier refreshes would only add load to an endpoint whose limits are not public.
 const REFRESH_WINDOW: WindowCap = WindowCap::OneIn(5);
+
+/// The life of a token that states none. IAM states it twice; whatever answered in its place is not believed for long.
+const DEFAULT_LIFE: Duration = Duration::from_secs(5 * 60);
 
 const COPY_ERRORS: [char; 3] = ['{', '}', '"'];
 

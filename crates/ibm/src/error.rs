@@ -1,30 +1,20 @@
 //! What IAM's errors ask for. Codes decide, never texts: those follow `Accept-Language`.
 
 use crate::api_key::NAME;
-use unexpired_core::{ErrorKind, MintError, Secret};
+use unexpired_core::{ErrorKind, MintError};
 use unexpired_http::Response;
 
 /// The error that an answer without a token stands for. `error` is what the answer means by its status alone.
 ///
 /// A known code decides the kind, the text and the remedy. An unknown one leaves the kind and shows IBM's own text.
-pub(crate) fn refusal(response: &Response, error: MintError, api_key: &Secret) -> MintError {
+pub(crate) fn refusal(response: &Response, error: MintError) -> MintError {
     let failure = response.failure();
-    // Some gateways repeat what they were sent. Then nothing of their text is shown, cut or masked as it may be.
-    let echoed = repeats(response.body(), api_key.expose());
-    let Some(code) = failure.error_code.as_deref().filter(|code| !echoed || meaning(code).is_some()) else {
-        let error = if echoed {
-            MintError::new(error.kind(), ECHOED).host(response.host()).retry_after(error.wait())
-        } else {
-            error
-        };
-        return error.from_source(NAME);
-    };
+    let Some(code) = failure.error_code.as_deref() else { return error.from_source(NAME) };
     // A 429 or 5xx is about that moment, whatever its code: IBM publishes none for it.
     let known = meaning(code).filter(|_| !error.kind().is_transient());
     let kind = known.map_or(error.kind(), |(kind, ..)| kind);
     let message = match known {
         Some((_, message, _)) => message,
-        None if echoed => ECHOED,
         None => error.message(),
     };
     let remedy = match known {
@@ -34,7 +24,7 @@ pub(crate) fn refusal(response: &Response, error: MintError, api_key: &Secret) -
         None => "ask the account's administrator or IBM's support",
     };
     let transaction = TRANSACTION_HEADERS.iter().find_map(|name| response.header(name)).or(failure.trace.as_deref());
-    let remedy = match transaction.filter(|id| is_transaction(id) && !repeats(id.as_bytes(), api_key.expose())) {
+    let remedy = match transaction.filter(|id| is_transaction(id) && !failure.is_echo) {
         // Here, since it would be masked as token-shaped in the message.
         Some(id) => format!("{remedy} (transaction {id})"),
         None => remedy.to_owned(),
@@ -45,10 +35,6 @@ pub(crate) fn refusal(response: &Response, error: MintError, api_key: &Secret) -
         .remedy(remedy)
         .retry_after(error.wait())
         .from_source(NAME)
-}
-
-fn repeats(text: &[u8], secret: &str) -> bool {
-    !secret.is_empty() && text.windows(secret.len()).any(|window| window == secret.as_bytes())
 }
 
 /// Kind, message and remedy of a code. Remedies leave room for a transaction id, which IBM's support asks for.
@@ -96,8 +82,6 @@ fn is_transaction(id: &str) -> bool {
         && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         && !id.starts_with("eyJ")
 }
-
-const ECHOED: &str = "refused, with a text that repeats the API key and is not shown";
 
 const TRANSACTION_HEADERS: [&str; 4] =
     ["transaction-id", "x-correlation-id", "x-request-id", "x-global-transaction-id"];

@@ -43,6 +43,19 @@ async fn a_key_becomes_a_token_of_an_hour() {
 }
 
 #[tokio::test]
+async fn a_token_that_states_no_life_or_an_absurd_one_does_not_live_for_ever() {
+    for body in [
+        r#"{"access_token":"at-1","token_type":"Bearer"}"#,
+        r#"{"access_token":"at-1","token_type":"Bearer","expires_in":null}"#,
+        r#"{"access_token":"at-1","token_type":"Bearer","expires_in":"soon"}"#,
+        r#"{"access_token":"at-1","token_type":"Bearer","expires_in":1e300}"#,
+    ] {
+        let token = mint(fixture("ibm/api-key.http").answering("200 OK", &[], body)).await.unwrap();
+        assert_eq!(token.lifetime().life, Some(Duration::from_secs(300)), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_authenticates_by_basic_and_the_earlier_of_two_expiries_counts() {
     let replay = Replay::of([fixture("ibm/api-key-with-client.http")]);
     let source = builder(&replay)
@@ -141,6 +154,25 @@ async fn a_key_that_is_repeated_by_the_server_is_not_shown() {
     ] {
         let error = mint(fixture("ibm/api-key.http").answering(status, &headers, body)).await.unwrap_err();
         assert_eq!(error.kind().is_transient(), status.starts_with("503"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn neither_is_the_clients_secret() {
+    for text in ["my-secret", "bXktY2xpZW50Om15LXNlY3JldA==", r"my\u002Dsecret", "my%2Dsecret"] {
+        let body = format!(r#"{{"errorCode":"BXNIM9999E","errorMessage":"not {text}"}}"#);
+        let replay = Replay::of([fixture("ibm/api-key-with-client.http").answering("401 Unauthorized", &[], body)]);
+        let source = builder(&replay)
+            .client_id("my-client")
+            .client_secret(Arc::new(Secret::new("my-secret")))
+            .scope("ibm openid")
+            .build()
+            .unwrap();
+        let error = source.mint(request()).await.unwrap_err();
+        replay.finish();
+        let line = error.to_string();
+        assert!(!line.contains(text) && !line.contains("my-secret") && line.contains("repeats a secret"), "{line}");
+        assert_eq!(error.provider_code(), Some("BXNIM9999E"));
     }
 }
 

@@ -4,6 +4,7 @@ use crate::exchange::Exchange;
 use crate::{ClientAuth, Server};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use unexpired_core::{ErrorKind, MintError, SecretSource, TokenStore};
 use unexpired_http::Client;
 
@@ -18,6 +19,7 @@ pub struct Builder<G> {
     audience: Option<String>,
     resources: Vec<String>,
     params: Vec<(String, String)>,
+    default_life: Duration,
     client: Client,
     pub(crate) grant: G,
 }
@@ -31,6 +33,7 @@ pub struct ClientCredentialsGrant(pub(crate) ());
 pub struct RefreshTokenGrant {
     pub(crate) refresh_token: Option<Arc<dyn SecretSource>>,
     pub(crate) store: Option<Arc<dyn TokenStore>>,
+    pub(crate) place: Option<String>,
 }
 
 impl<G> Builder<G> {
@@ -44,6 +47,7 @@ impl<G> Builder<G> {
             audience: None,
             resources: Vec::new(),
             params: Vec::new(),
+            default_life: DEFAULT_LIFE,
             client: Client::new(),
             grant,
         }
@@ -86,6 +90,13 @@ impl<G> Builder<G> {
         self
     }
 
+    /// The life of a token whose life neither the answer nor the token itself states (`expires_in` is only recommended, RFC 6749 section
+    /// 5.1), or states so that it cannot be believed. Default: 5 min.
+    pub fn default_life(mut self, life: Duration) -> Self {
+        self.default_life = life;
+        self
+    }
+
     /// The HTTP client. Default: [`Client::new`].
     pub fn client(mut self, client: Client) -> Self {
         self.client = client;
@@ -117,6 +128,9 @@ impl<G> Builder<G> {
             check_resource(resource)?;
         }
         check_params(&self.params)?;
+        if self.default_life.is_zero() {
+            return Err(misconfigured("default_life is zero", "leave it out for 5 min"));
+        }
         let exchange = Exchange {
             server: self.server,
             client_id: self.client_id,
@@ -126,6 +140,7 @@ impl<G> Builder<G> {
             audience: self.audience,
             resources: self.resources,
             params: self.params,
+            default_life: self.default_life,
             client: self.client,
         };
         Ok((exchange, self.grant))
@@ -206,6 +221,8 @@ pub(crate) fn misconfigured(message: &str, remedy: &str) -> MintError {
     MintError::new(ErrorKind::Misconfigured, message).remedy(remedy).from_source(crate::NAME)
 }
 
+const DEFAULT_LIFE: Duration = Duration::from_secs(5 * 60);
+
 /// Parameters with an option of their own.
 const OWN: [&str; 6] = ["client_id", "client_secret", "refresh_token", "scope", "audience", "resource"];
 
@@ -249,6 +266,7 @@ mod tests {
             ("an empty audience", builder().audience(""), "audience"),
             ("a relative resource", builder().resource("api"), "absolute"),
             ("a fragment", builder().resource("https://api.example.com/#x"), "fragment"),
+            ("no life at all", builder().default_life(Duration::ZERO), "default_life"),
             ("a secret and none", builder().client_auth(ClientAuth::None), "exactly one"),
             ("basic without a secret", public().client_auth(ClientAuth::Basic), "client_secret"),
             ("a public client", public(), "client_secret"),

@@ -57,7 +57,7 @@ impl FromStr for ClientAuth {
             "post" | "client_secret_post" => Ok(Self::Post),
             "none" => Ok(Self::None),
             _ => Err(MintError::new(ErrorKind::Misconfigured, "client_auth is unknown")
-                .remedy("set it to basic, post or none")
+                .remedy("set it to client_secret_basic, client_secret_post or none")
                 .from_source(crate::NAME)),
         }
     }

@@ -1,7 +1,7 @@
 //! The client credentials grant (RFC 6749 section 4.4).
 
 use crate::builder::{Builder, ClientCredentialsGrant, checked_scope, misconfigured};
-use crate::exchange::{self, Exchange, Grant};
+use crate::exchange::{Exchange, Grant};
 use crate::{NAME, Server};
 use std::sync::Arc;
 use unexpired_core::{BoxFuture, MintError, MintRequest, Token, TokenSource};
@@ -24,7 +24,7 @@ impl ClientCredentials {
         let prepared = self.exchange.prepare(request).await?;
         let response = self.exchange.send(Grant::ClientCredentials, &prepared, request).await?;
         let answer = self.exchange.read(Grant::ClientCredentials, &prepared, &response)?;
-        exchange::token(answer, &response)
+        self.exchange.token(answer, &response)
     }
 }
 

@@ -9,6 +9,8 @@ use unexpired_http::{Client, Endpoint, Response};
 #[derive(Clone)]
 pub(crate) struct Metadata {
     pub(crate) token_endpoint: Endpoint,
+    /// `mtls_endpoint_aliases.token_endpoint`: for clients that show a certificate (RFC 8705 section 5).
+    pub(crate) mtls_token_endpoint: Option<Endpoint>,
     /// `token_endpoint_auth_methods_supported`. Absent means `client_secret_basic` (RFC 8414 section 2).
     pub(crate) auth_methods: Vec<String>,
 }
@@ -22,8 +24,15 @@ pub(crate) async fn discover(
 ) -> Result<Metadata, MintError> {
     let mut worst: Option<Miss> = None;
     for place in places(base) {
-        let response = client.get(&place, &[("accept", "application/json")], None, request).await?;
-        match read(&response, issuer, base) {
+        let found = match client.get(&place, &[("accept", "application/json")], None, request).await {
+            Ok(response) => read(&response, issuer, base),
+            // Something has answered, but no metadata: it is too long, or compressed, or no HTTP.
+            Err(error) if error.kind() == ErrorKind::Malformed => {
+                Err(Miss { weight: 2, error: MintError::from(error).remedy(CHECK_ISSUER) })
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match found {
             Ok(metadata) => return Ok(metadata),
             Err(miss) if worst.as_ref().is_none_or(|worst| miss.weight > worst.weight) => worst = Some(miss),
             Err(_) => {}
@@ -54,8 +63,7 @@ fn read(response: &Response, issuer: &str, base: &Endpoint) -> Result<Metadata, 
         300..=399 => return Err(Miss::redirect(response)),
         _ => return Err(Miss::nothing(host)),
     }
-    let document: Document =
-        response.json().map_err(|error| Miss { weight: 2, error: error.remedy("check the issuer") })?;
+    let document: Document = response.json().map_err(|error| Miss { weight: 2, error: error.remedy(CHECK_ISSUER) })?;
     if document.issuer != issuer {
         return Err(Miss::other(host, issuer, &document.issuer));
     }
@@ -63,18 +71,24 @@ fn read(response: &Response, issuer: &str, base: &Endpoint) -> Result<Metadata, 
         weight: 4,
         error: MintError::new(ErrorKind::Misconfigured, message).host(host).remedy("set token_url in place of issuer"),
     };
+    let endpoint = |address: &str| {
+        let endpoint =
+            safe(address).map_err(|_| unusable("the server's metadata names a token_endpoint that is not safe"))?;
+        // A server on the network has no business with plain HTTP ports of this machine.
+        if !is_https(&endpoint) && !base.is_loopback() {
+            return Err(unusable("the server's metadata names a token_endpoint on this machine"));
+        }
+        Ok(endpoint)
+    };
     let Some(token_endpoint) = document.token_endpoint else {
         return Err(unusable("the server's metadata names no token_endpoint"));
     };
-    let token_endpoint =
-        safe(&token_endpoint).map_err(|_| unusable("the server's metadata names a token_endpoint that is not safe"))?;
-    // A server on the network has no business with plain HTTP ports of this machine.
-    if !is_https(&token_endpoint) && !base.is_loopback() {
-        return Err(unusable("the server's metadata names a token_endpoint on this machine"));
-    }
+    let token_endpoint = endpoint(&token_endpoint)?;
+    let aliases = document.mtls_endpoint_aliases.unwrap_or_default();
+    let mtls_token_endpoint = aliases.token_endpoint.as_deref().map(endpoint).transpose()?;
     let auth_methods =
         document.token_endpoint_auth_methods_supported.unwrap_or_else(|| vec![crate::client_auth::BASIC.to_owned()]);
-    Ok(Metadata { token_endpoint, auth_methods })
+    Ok(Metadata { token_endpoint, mtls_token_endpoint, auth_methods })
 }
 
 #[derive(Deserialize)]
@@ -82,6 +96,12 @@ struct Document {
     issuer: String,
     token_endpoint: Option<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    mtls_endpoint_aliases: Option<Aliases>,
+}
+
+#[derive(Default, Deserialize)]
+struct Aliases {
+    token_endpoint: Option<String>,
 }
 
 /// Why a place gave nothing. The heaviest of all is what the user hears.
@@ -122,6 +142,8 @@ impl Miss {
         Self { weight: 5, error }
     }
 }
+
+const CHECK_ISSUER: &str = "check the issuer";
 
 #[cfg(test)]
 mod tests {

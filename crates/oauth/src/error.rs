@@ -43,14 +43,14 @@ fn remedy(code: &str, status: u16, asked: &Asked) -> Option<&'static str> {
     Some(match (code, status) {
         ("invalid_client", _) | ("", 401 | 403) => match asked.auth {
             ClientAuth::Basic if asked.escaped => {
-                "check client_id and client_secret; if they are right, set client_auth to post: \
+                "check client_id and client_secret; if they are right, set client_auth to client_secret_post: \
                  some servers do not decode special characters"
             }
             ClientAuth::Basic => {
-                "check client_id and client_secret; or set client_auth to post if the server wants that"
+                "check client_id and client_secret; or set client_auth to client_secret_post if the server wants that"
             }
             ClientAuth::Post => {
-                "check client_id and client_secret; or set client_auth to basic if the server wants that"
+                "check client_id and client_secret; or set client_auth to client_secret_basic if the server wants that"
             }
             ClientAuth::None => "check client_id; if the client has a secret, set client_secret",
         },

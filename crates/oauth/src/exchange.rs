@@ -21,6 +21,7 @@ pub(crate) struct Exchange {
     pub(crate) audience: Option<String>,
     pub(crate) resources: Vec<String>,
     pub(crate) params: Vec<(String, String)>,
+    pub(crate) default_life: Duration,
     pub(crate) client: Client,
 }
 
@@ -134,27 +135,27 @@ impl Exchange {
         Err(error::refine(error, response, &asked))
     }
 
+    /// The token of an answer.
+    pub(crate) fn token(&self, answer: TokenResponse, response: &Response) -> Result<Token, MintError> {
+        if UNUSABLE.iter().any(|kind| answer.token_type.eq_ignore_ascii_case(kind)) {
+            let message =
+                format!("the server answered a token of the type {}, which is no bearer token", answer.token_type);
+            return Err(MintError::new(ErrorKind::Misconfigured, message)
+                .host(response.host())
+                .remedy("allow bearer tokens for this client at the server"));
+        }
+        let host = response.host();
+        answer
+            .into_builder(response)
+            .source(crate::NAME)
+            .default_life(self.default_life)
+            .build()
+            .map_err(|error| error.host(host))
+    }
+
     pub(crate) fn revision(&self) -> u64 {
         self.client_secret.as_ref().map_or(0, |secret| secret.revision())
     }
-}
-
-/// The token of an answer.
-pub(crate) fn token(answer: TokenResponse, response: &Response) -> Result<Token, MintError> {
-    if UNUSABLE.iter().any(|kind| answer.token_type.eq_ignore_ascii_case(kind)) {
-        let message =
-            format!("the server answered a token of the type {}, which is no bearer token", answer.token_type);
-        return Err(MintError::new(ErrorKind::Misconfigured, message)
-            .host(response.host())
-            .remedy("allow bearer tokens for this client at the server"));
-    }
-    let host = response.host();
-    answer
-        .into_builder(response)
-        .source(crate::NAME)
-        .default_life(DEFAULT_LIFE)
-        .build()
-        .map_err(|error| error.host(host))
 }
 
 /// A secret without the line break that files end with.
@@ -187,9 +188,6 @@ impl fmt::Debug for Exchange {
             .finish_non_exhaustive()
     }
 }
-
-/// The life of a token that states none.
-const DEFAULT_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// Types that are no use after `Bearer `: RFC 8693 section 2.2.1, and those that need a proof with each request.
 const UNUSABLE: [&str; 4] = ["N_A", "DPoP", "PoP", "mac"];

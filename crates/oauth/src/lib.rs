@@ -40,7 +40,8 @@
 //! - **Rotating refresh tokens** are redeemed one after another over all processes that share a store, and the new one is durable before its
 //!   access token is handed out: see [`RefreshToken`].
 //! - **Discovery** compares issuers character by character and follows no redirect: see [`Server::issuer`].
-//! - **A token that states no life** (`expires_in` is only recommended, RFC 6749 section 5.1) is taken to live for an hour.
+//! - **A token that states no life** (`expires_in` is only recommended, RFC 6749 section 5.1) is taken to live for 5 min, or for what
+//!   [`default_life`](Builder::default_life) says.
 //! - **Refused are** tokens that are no bearer tokens: `token_type` `N_A` (RFC 8693), and `DPoP`, `PoP` and `mac`, which need a proof with each
 //!   request. Other types are compared without regard to case and become the scheme.
 //! - **A refusal without words** (400, 401 or 403 with an empty body) is `Denied`: some servers answer a wrong secret or a used refresh token so.
@@ -54,6 +55,7 @@ mod exchange;
 mod refresh_token;
 mod rotation;
 mod server;
+mod sign_ins;
 
 pub use builder::{Builder, ClientCredentialsGrant, RefreshTokenGrant};
 pub use client_auth::ClientAuth;

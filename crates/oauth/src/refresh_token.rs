@@ -2,8 +2,9 @@
 
 use crate::builder::{Builder, RefreshTokenGrant, misconfigured};
 use crate::error::{SIGN_IN, is_invalid_grant};
-use crate::exchange::{self, Exchange, Grant, trimmed};
+use crate::exchange::{Exchange, Grant, trimmed};
 use crate::rotation::{Turn, Unwritten, seed};
+use crate::sign_ins::SignIns;
 use crate::{NAME, Server};
 use serde::Deserialize;
 use std::fmt;
@@ -13,7 +14,7 @@ use unexpired_core::{
     BoxFuture, Digest, ErrorKind, MemoryStore, MintError, MintRequest, Secret, SecretSource, StoreKey, Token,
     TokenSource, TokenStore,
 };
-use unexpired_http::Response;
+use unexpired_http::{Failure, Response};
 
 /// Somebody signed in, and this keeps them signed in.
 ///
@@ -25,10 +26,15 @@ use unexpired_http::Response;
 ///   warning in the log, the refresh token is kept in memory, and writing is tried again at the next mint.
 /// - That a token is sent is noted before it is sent. If its answer is lost (the connection breaks, the process ends), the same token is sent
 ///   once more. If that answer is lost too, or is `invalid_grant`, the error is `Denied`: sign in again. It is never sent a third time.
-/// - An answer with an error status is an answer: the token is not used up by it, and may be sent again later.
+/// - At a server whose last answer let the token stand (it does not rotate) nothing is lost with an answer, and the token is sent as often as
+///   need be.
+/// - An answer with an error status is an answer: the token is not used up by it, and may be sent again later. 502, 504 and what else a
+///   gateway says for a server that did not answer it (5xx without OAuth's `error`) is a lost answer. 429 and 503 are not: whoever says so has
+///   not passed the request on. (Envoy may have, if its 503 is a line of plain text.)
 /// - After `invalid_grant` the store and the configured refresh token are read once more before it counts: somebody may just have
 ///   rotated it, or signed in again.
-/// - A refresh token that is configured anew (somebody signed in again) replaces everything that was stored for the old one.
+/// - A refresh token that is configured anew (somebody signed in again) begins a record of its own. Once it has worked, what was stored for the
+///   old one is wiped, if the [`place`](Builder::place) of both is known.
 /// - Without time enough to connect and to wait for the answer, nothing is sent. It is the boot clock that counts: a machine that was suspended
 ///   while it waited for its turn sends nothing late.
 ///
@@ -55,6 +61,7 @@ pub struct RefreshToken {
     refresh_token: Arc<dyn SecretSource>,
     store: Arc<dyn TokenStore>,
     unwritten: Unwritten,
+    sign_ins: SignIns,
 }
 
 impl RefreshToken {
@@ -64,14 +71,19 @@ impl RefreshToken {
     }
 
     async fn request(&self, request: &MintRequest) -> Result<Token, MintError> {
-        let configured = self.configured().await?;
-        match Box::pin(self.redeem(&configured, None, request)).await {
-            Err(Refusal::Grant(refused)) => {
-                let configured = self.configured().await?;
-                Box::pin(self.redeem(&configured, Some(refused), request)).await.map_err(Refusal::into_error)
-            }
-            outcome => outcome.map_err(Refusal::into_error),
+        let mut configured = self.configured().await?;
+        let mut outcome = Box::pin(self.redeem(&configured, None, request)).await;
+        if let Err(Refusal::Grant(refused)) = outcome {
+            configured = self.configured().await?;
+            outcome = Box::pin(self.redeem(&configured, Some(refused), request)).await;
         }
+        if outcome.is_ok() {
+            let (seed, record_of) = (seed(&configured), |seed: &str| self.key(seed));
+            let wiping = self.sign_ins.worked(&*self.store, &seed, &record_of);
+            // Not at the cost of the token.
+            request.limited_to(NOTING).within_deadline(Box::pin(wiping)).await;
+        }
+        outcome.map_err(Refusal::into_error)
     }
 
     /// Redeems the token whose turn it is, unless it is the one that was just refused.
@@ -83,23 +95,27 @@ impl RefreshToken {
     ) -> Result<Token, Refusal> {
         // What else may fail, before the lock.
         let prepared = self.exchange.prepare(request).await?;
-        let mut turn = Turn::begin(&*self.store, self.key(configured), configured, &self.unwritten, request).await?;
+        let mut turn =
+            Turn::begin(&*self.store, self.key(&seed(configured)), configured, &self.unwritten, request).await?;
         let token = turn.token().clone();
         let sent = Digest::of(token.expose());
         if let Some(refused) = refused.filter(|refused| refused.sent == sent) {
             return Err(Refusal::Grant(refused));
         }
         let host = prepared.host().to_owned();
+        let again = turn.unanswered() > 0;
         if turn.unanswered() >= MOST_UNANSWERED {
-            return Err(Refusal::Other(lost_for_good(&host)));
+            return Err(Refusal::Other(lost_for_good(&host, "")));
         }
         let Some(limited) = enough_time(request) else {
-            return Err(Refusal::Other(
-                MintError::new(ErrorKind::TimedOut, "too little time is left to redeem a refresh token").host(&host),
-            ));
+            let message = if again {
+                "the server has not answered, and too little time is left to send the refresh token once more"
+            } else {
+                "too little time is left to redeem a refresh token"
+            };
+            return Err(Refusal::Other(MintError::new(ErrorKind::TimedOut, message).host(&host)));
         };
 
-        let again = turn.unanswered() > 0;
         let grant = Grant::RefreshToken(&token);
         turn.sending().await;
         let response = match self.exchange.send(grant, &prepared, &limited).await {
@@ -108,18 +124,20 @@ impl RefreshToken {
                 turn.not_redeemed().await;
                 return Err(Refusal::Other(error.into()));
             }
-            Err(_) if again => return Err(Refusal::Other(lost_for_good(&host))),
-            Err(error) => return Err(Refusal::Other(error.into())),
+            Err(error) => {
+                let error = MintError::from(error);
+                return Err(Refusal::Other(if again { lost_for_good(&host, error.message()) } else { error }));
+            }
         };
         match self.exchange.read(grant, &prepared, &response) {
             Ok(mut answer) => {
                 turn.redeemed(answer.refresh_token.take().filter(is_usable)).await;
-                Ok(exchange::token(answer, &response)?)
+                Ok(self.exchange.token(answer, &response)?)
             }
             Err(error) => match Rotated::of(&response) {
                 // A used-up token and a lost answer cannot be told apart: it stays noted as sent twice.
                 Rotated::No if is_invalid_grant(&response) && again => {
-                    Err(Refusal::Grant(RefusedGrant { sent, error: lost_for_good(&host) }))
+                    Err(Refusal::Grant(RefusedGrant { sent, error: lost_for_good(&host, error.message()) }))
                 }
                 Rotated::No => {
                     turn.not_redeemed().await;
@@ -132,8 +150,12 @@ impl RefreshToken {
                     turn.redeemed(new).await;
                     Err(Refusal::Other(error))
                 }
-                Rotated::Unreadable if again => Err(Refusal::Other(lost_for_good(&host))),
-                Rotated::Unreadable => Err(Refusal::Other(error)),
+                Rotated::Unknown if again => Err(Refusal::Other(lost_for_good(&host, error.message()))),
+                Rotated::Unknown if turn.may_rotate() && !response.is_success() => {
+                    let wait = error.wait().unwrap_or_default().max(PAUSE);
+                    Err(Refusal::Other(error.retry_after(Some(wait))))
+                }
+                Rotated::Unknown => Err(Refusal::Other(error)),
             },
         }
     }
@@ -147,14 +169,8 @@ impl RefreshToken {
     }
 
     /// The seed is part of the key: two people who signed in with one client have a record each.
-    fn key(&self, configured: &Secret) -> StoreKey {
-        StoreKey::of(&[
-            NAME,
-            "refresh_token",
-            self.exchange.server.identity(),
-            &self.exchange.client_id,
-            &seed(configured),
-        ])
+    fn key(&self, seed: &str) -> StoreKey {
+        StoreKey::of(&[NAME, "refresh_token", self.exchange.server.identity(), &self.exchange.client_id, seed])
     }
 }
 
@@ -173,6 +189,13 @@ impl Builder<RefreshTokenGrant> {
         self
     }
 
+    /// What names the place of the [`refresh_token`](Self::refresh_token), such as the path of its file: the same for the token of the next
+    /// sign-in. With it, what the store holds of the former sign-in is wiped when the new one has worked. Default: none, and it stays there.
+    pub fn place(mut self, place: &str) -> Self {
+        self.grant.place = Some(place.to_owned());
+        self
+    }
+
     /// The source. Nothing is read or asked yet.
     ///
     /// # Errors
@@ -185,7 +208,11 @@ impl Builder<RefreshTokenGrant> {
             return Err(misconfigured("there is no refresh_token", "sign in, and set refresh_token"));
         };
         let store = grant.store.unwrap_or_else(|| Arc::new(MemoryStore::new()));
-        Ok(RefreshToken { exchange, refresh_token, store, unwritten: Unwritten::default() })
+        let note = grant
+            .place
+            .map(|place| StoreKey::of(&[NAME, "sign_in", exchange.server.identity(), &exchange.client_id, &place]));
+        let sign_ins = SignIns::noted_at(note);
+        Ok(RefreshToken { exchange, refresh_token, store, unwritten: Unwritten::default(), sign_ins })
     }
 }
 
@@ -243,8 +270,8 @@ enum Rotated {
     No,
     /// It was redeemed: the answer is good but for the access token.
     Yes(Option<Secret>),
-    /// It was redeemed most likely, but what takes its place cannot be read.
-    Unreadable,
+    /// It may have been redeemed, and what takes its place is lost: the answer cannot be read, or is a gateway's.
+    Unknown,
 }
 
 impl Rotated {
@@ -255,6 +282,9 @@ impl Rotated {
         }
 
         let failure = response.failure();
+        if is_lost(response, &failure) {
+            return Self::Unknown;
+        }
         // A page with status 200 is a portal's or a proxy's, not the token endpoint's.
         let is_object = response.body().trim_ascii_start().starts_with(b"{");
         if !response.is_success() || failure.error.is_some() || failure.error_code.is_some() || !is_object {
@@ -262,8 +292,22 @@ impl Rotated {
         }
         match response.json::<Answer>() {
             Ok(answer) => Self::Yes(answer.refresh_token.map(Secret::from).filter(is_usable)),
-            Err(_) => Self::Unreadable,
+            Err(_) => Self::Unknown,
         }
+    }
+}
+
+/// Whether this is what a gateway says that has passed the request on and got no answer.
+fn is_lost(response: &Response, failure: &Failure) -> bool {
+    let is_oauth = failure.error.as_deref().is_some_and(|e| e.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+    match response.status() {
+        502 | 504 => true,
+        503 => {
+            let is_json = response.body().trim_ascii_start().starts_with(b"{");
+            !(failure.is_empty || failure.is_html || is_json)
+        }
+        500..=599 => !is_oauth,
+        _ => false,
     }
 }
 
@@ -273,10 +317,13 @@ fn is_usable(token: &Secret) -> bool {
     !token.is_empty() && token != "not_supported" && !token.chars().any(char::is_control)
 }
 
-fn lost_for_good(host: &str) -> MintError {
-    MintError::new(ErrorKind::Denied, "the server's answer, and with it the new refresh token, was lost")
-        .host(host)
-        .remedy(SIGN_IN)
+/// `why` is what came of the last attempt, if this process made it.
+fn lost_for_good(host: &str, why: &str) -> MintError {
+    let mut message = "the server's answer, and with it the new refresh token, was lost".to_owned();
+    if !why.is_empty() {
+        message = format!("{message} ({why})");
+    }
+    MintError::new(ErrorKind::Denied, message).host(host).remedy(SIGN_IN)
 }
 
 /// The request with its end moved forward, so that what came of it can be noted; `None` if it is too late to begin. The boot clock counts: the
@@ -288,6 +335,9 @@ fn enough_time(request: &MintRequest) -> Option<MintRequest> {
 
 /// How often one token may go without an answer.
 const MOST_UNANSWERED: u32 = 2;
+
+/// Before the one other attempt where a gateway gave up: it is likely to do so again at once.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// For the store, after the answer.
 const NOTING: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ pub struct Server(Arc<Kind>);
 
 enum Kind {
     TokenUrl(Endpoint),
-    Issuer { issuer: String, base: Endpoint, known: Mutex<Option<Known>> },
+    Issuer { issuer: String, base: Endpoint, known: Mutex<Option<Box<Known>>> },
 }
 
 /// What was discovered, and until when it is believed.
@@ -49,7 +49,8 @@ impl Server {
     /// 3), then at `/.well-known/openid-configuration` *after* it (OpenID Connect Discovery 1.0 section 4) and, since some servers have it
     /// there, before it. What is found must name the very same issuer, character by character: a slash at the end counts. It is
     /// believed for 24 hours; it is fetched again when the token endpoint answers 404, and believed for longer while it cannot be fetched.
-    /// Redirects are not followed.
+    /// Redirects are not followed. A client with a [certificate](unexpired_http::ClientBuilder::client_certificate) is sent to the endpoint that
+    /// the server has for those, if it names one (`mtls_endpoint_aliases`, RFC 8705 section 5).
     ///
     /// A server that names no plain HTTP endpoint may be anywhere; one that does must be on this machine, issuer and endpoint.
     ///
@@ -97,20 +98,20 @@ impl Server {
         };
         let held = lock(known).clone();
         if let Some(held) = held.as_ref().filter(|held| !held.until.reached(request.now())) {
-            return Ok(held.metadata.place(true));
+            return Ok(held.metadata.place(client, true));
         }
         // Half of the time is for the token itself.
         let limited = request.limited_to(request.remaining() / 2);
         match (discovery::discover(issuer, base, client, &limited).await, held) {
             (Ok(metadata), _) => {
                 let until = request.now() + BELIEVED;
-                let place = metadata.place(false);
-                *lock(known) = Some(Known { metadata, until });
+                let place = metadata.place(client, false);
+                *lock(known) = Some(Box::new(Known { metadata, until }));
                 Ok(place)
             }
             (Err(error), Some(held)) if error.kind().is_transient() => {
                 tracing::warn!(%error, "the server's metadata cannot be read again; what was read before is used on");
-                Ok(held.metadata.place(true))
+                Ok(held.metadata.place(client, true))
             }
             (Err(error), _) => Err(error),
         }
@@ -125,8 +126,10 @@ impl Server {
 }
 
 impl Metadata {
-    fn place(&self, remembered: bool) -> Place {
-        Place { endpoint: self.token_endpoint.clone(), auth_methods: Some(self.auth_methods.clone()), remembered }
+    fn place(&self, client: &Client, remembered: bool) -> Place {
+        let mtls = self.mtls_token_endpoint.as_ref().filter(|_| client.shows_certificate());
+        let endpoint = mtls.unwrap_or(&self.token_endpoint).clone();
+        Place { endpoint, auth_methods: Some(self.auth_methods.clone()), remembered }
     }
 }
 
@@ -154,7 +157,7 @@ pub(crate) fn is_https(endpoint: &Endpoint) -> bool {
     endpoint.as_str().starts_with("https:")
 }
 
-fn lock(known: &Mutex<Option<Known>>) -> std::sync::MutexGuard<'_, Option<Known>> {
+fn lock(known: &Mutex<Option<Box<Known>>>) -> std::sync::MutexGuard<'_, Option<Box<Known>>> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -34,12 +34,27 @@ async fn tokens() {
     for (body, scheme, seconds) in [
         (r#"{"access_token":"at-1","token_type":"bearer","expires_in":"3600","scope":"read"}"#, "Bearer", 3600),
         (r#"{"access_token":"at-1","token_type":"BEARER","expires_in":3599.7}"#, "Bearer", 3599),
-        (r#"{"access_token":"at-1","token_type":"Bearer"}"#, "Bearer", 3600),
+        (r#"{"access_token":"at-1","token_type":"Bearer"}"#, "Bearer", 300),
+        (r#"{"access_token":"at-1","expires_in":"soon"}"#, "Bearer", 300),
+        (r#"{"access_token":"at-1","expires_in":1e300}"#, "Bearer", 300),
         (r#"{"access_token":"at-1","expires_in":60}"#, "Bearer", 60),
         (r#"{"access_token":"at-1","token_type":"Bearer","expires_in":60,"refresh_token":"ignored"}"#, "Bearer", 60),
     ] {
         let token = answered(json(200, body)).await.unwrap();
         assert_eq!((token.secret(), token.scheme(), life(&token)), ("at-1", scheme, seconds), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn how_long_a_token_lives_that_does_not_say_can_be_set() {
+    for (body, seconds) in [(r#"{"access_token":"at-1"}"#, 7200), (r#"{"access_token":"at-1","expires_in":60}"#, 60)] {
+        let idp = answering(json(200, body)).await;
+        let source = ClientCredentials::builder(idp.server(), "client-123")
+            .client_secret(secret("fake-secret"))
+            .default_life(Duration::from_secs(7200))
+            .build()
+            .unwrap();
+        assert_eq!(life(&mint(&source).await.unwrap()), seconds, "{body}");
     }
 }
 
@@ -100,9 +115,9 @@ async fn refusals() {
 #[tokio::test]
 async fn the_hint_to_a_wrong_secret_fits_how_it_was_sent() {
     for (auth, given, hint) in [
-        (ClientAuth::Basic, "fake-secret", "or set client_auth to post"),
-        (ClientAuth::Basic, "fake+secret", "some servers do not decode"),
-        (ClientAuth::Post, "fake+secret", "or set client_auth to basic"),
+        (ClientAuth::Basic, "fake-secret", "or set client_auth to client_secret_post if"),
+        (ClientAuth::Basic, "fake+secret", "set client_auth to client_secret_post: some servers"),
+        (ClientAuth::Post, "fake+secret", "or set client_auth to client_secret_basic if"),
     ] {
         for reply in [json(401, r#"{"error":"invalid_client"}"#), json(403, "")] {
             let idp = answering(reply).await;
@@ -119,6 +134,58 @@ async fn the_hint_to_a_wrong_secret_fits_how_it_was_sent() {
     let public = RefreshToken::builder(idp.server(), "client-123").refresh_token(secret("rt-1")).build().unwrap();
     let error = mint(&public).await.unwrap_err();
     assert!(error.to_string().contains("if the client has a secret"), "{error}");
+}
+
+/// Secrets that no rule about their looks would recognise, shown by a server in each way that servers write.
+#[tokio::test]
+async fn a_secret_that_the_server_repeats_is_not_shown() {
+    let describe = |text: &str| {
+        let text = serde_json::Value::String(format!("bad credentials: {text}"));
+        format!(r#"{{"error":"invalid_client","error_description":{text}}}"#)
+    };
+    for given in ["hunter-two", "a/b+c", "p@ss wörd"] {
+        let encoded = unexpired_http::form_encode(given).to_string();
+        let pair = unexpired_crypto::b64::std_encode(format!("app:{encoded}").as_bytes());
+        let escaped: String = given.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+        for body in [
+            describe(given),
+            describe(&encoded),
+            describe(&encoded.to_lowercase()),
+            describe(&describe(given)),
+            describe(&format!("Authorization: Basic {pair}")),
+            format!(r#"{{"error":"invalid_client","error_description":"not {escaped}"}}"#),
+            format!(r#"{{"error":"invalid_client","error_description":"not {}"}}"#, given.replace('/', r"\/")),
+            format!(r#"{{"error":"invalid_client","message":"{given}","error_description":"no"}}"#),
+            describe("no").replace("invalid_client", given),
+        ] {
+            for way in ["basic", "post", "refresh"] {
+                let idp = answering(json(401, body.clone())).await;
+                let error = match way {
+                    "refresh" => {
+                        let source = RefreshToken::builder(idp.server(), "app").refresh_token(secret(given)).build();
+                        mint(&source.unwrap()).await.unwrap_err()
+                    }
+                    _ => {
+                        let source = ClientCredentials::builder(idp.server(), "app")
+                            .client_secret(secret(given))
+                            .client_auth(if way == "post" { ClientAuth::Post } else { ClientAuth::Basic });
+                        mint(&source.build().unwrap()).await.unwrap_err()
+                    }
+                };
+                // The header was not sent.
+                if way != "basic" && body.contains("Basic") {
+                    continue;
+                }
+                let line = error.to_string();
+                for shown in [given, &encoded, &pair, "bad credentials"] {
+                    assert!(!line.contains(shown), "{way} {body}: {line}");
+                }
+                assert_eq!(error.kind(), ErrorKind::Denied, "{line}");
+                assert_eq!(error.provider_code(), body.contains("invalid_client").then_some("invalid_client"));
+                assert!(line.contains("repeats a secret") && line.contains("check"), "{line}");
+            }
+        }
+    }
 }
 
 #[tokio::test]

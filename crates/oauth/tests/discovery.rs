@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{Idp, Reply, Request, json, mint, mint_at, secret, token};
 use unexpired_core::{ErrorKind, MintError, TestClock};
+use unexpired_http::Client;
 use unexpired_oauth::{ClientAuth, ClientCredentials, Server};
 
 const INSERTED: &str = "/.well-known/oauth-authorization-server/tenant1";
@@ -59,12 +60,15 @@ async fn the_places_in_their_order() {
 
 #[tokio::test]
 async fn a_page_or_another_issuers_document_at_one_place_does_not_hide_the_right_one() {
-    for wrong in ["page", "other", "busy", "redirect"] {
+    for wrong in ["page", "long page", "compressed page", "no HTTP", "other", "busy", "redirect"] {
         let idp = Idp::start(move |request| match request.path() {
             "/token" => token("at-1"),
             APPENDED => metadata(&format!("{}/tenant1", origin(request)), &format!("{}/token", origin(request))),
             _ => match wrong {
                 "page" => json(200, "<html>single-page application</html>"),
+                "long page" => json(200, "<html>".repeat(200_000)),
+                "compressed page" => Reply::With(200, "content-encoding: gzip\r\n".into(), "\u{1f}".into()),
+                "no HTTP" => Reply::Raw("220 smtp.example.com ESMTP\r\n".into()),
                 "other" => metadata(&origin(request), &format!("{}/other", origin(request))),
                 "busy" => json(500, ""),
                 _ => Reply::With(302, "location: /login\r\n".into(), String::new()),
@@ -73,6 +77,54 @@ async fn a_page_or_another_issuers_document_at_one_place_does_not_hide_the_right
         .await;
         mint(&machine(issuer(&idp, "/tenant1"))).await.unwrap();
         assert_eq!(idp.paths(), [INSERTED, APPENDED, "/token"], "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_ends_the_search() {
+    let idp = Idp::start(|_| Reply::Break).await;
+    let error = mint(&machine(issuer(&idp, "/tenant1"))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(idp.paths(), [INSERTED]);
+}
+
+#[tokio::test]
+async fn a_page_that_is_too_long_everywhere_is_told() {
+    let idp = Idp::start(|_| json(200, "<html>".repeat(200_000))).await;
+    let error = mint(&machine(issuer(&idp, "/tenant1"))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Malformed);
+    assert!(
+        error.to_string().contains("longer than 1 MiB") && error.to_string().contains("check the issuer"),
+        "{error}"
+    );
+    assert_eq!(idp.paths(), [INSERTED, APPENDED, OIDC_INSERTED]);
+}
+
+/// Plain HTTP, so that no certificate is read: which address is asked is what matters.
+#[tokio::test]
+async fn a_client_with_a_certificate_is_sent_to_the_endpoint_for_those() {
+    for (alias, certificate, asked) in
+        [(Some("/mtls/token"), true, "/mtls/token"), (Some("/mtls/token"), false, "/token"), (None, true, "/token")]
+    {
+        let idp = Idp::start(move |request| match request.path() {
+            "/token" | "/mtls/token" => token("at-1"),
+            _ => {
+                let origin = origin(request);
+                let aliases = match alias {
+                    Some(path) => format!(r#","mtls_endpoint_aliases":{{"token_endpoint":"{origin}{path}"}}"#),
+                    None => r#","mtls_endpoint_aliases":{"revocation_endpoint":"https://mtls.example.com/"}"#.into(),
+                };
+                json(200, format!(r#"{{"issuer":"{origin}","token_endpoint":"{origin}/token"{aliases}}}"#))
+            }
+        })
+        .await;
+        let builder = Client::builder();
+        let builder = if certificate { builder.client_certificate("/no/chain.pem", "/no/key.pem") } else { builder };
+        let source = ClientCredentials::builder(issuer(&idp, ""), "client-123")
+            .client_auth(ClientAuth::None)
+            .client(builder.build().unwrap());
+        mint(&source.build().unwrap()).await.unwrap();
+        assert_eq!(idp.paths().pop().unwrap(), asked, "{alias:?} {certificate}");
     }
 }
 
@@ -127,6 +179,15 @@ async fn documents_that_are_not_believed() {
         (
             "a token endpoint with a password",
             |origin| metadata(origin, "https://user:hunter2@as.example.com/token"),
+            ErrorKind::Misconfigured,
+            "not safe",
+        ),
+        (
+            "an endpoint in the clear for clients with a certificate",
+            |origin| {
+                let alias = r#""mtls_endpoint_aliases":{"token_endpoint":"http://as.example.com/token"}"#;
+                json(200, format!(r#"{{"issuer":"{origin}","token_endpoint":"{origin}/token",{alias}}}"#))
+            },
             ErrorKind::Misconfigured,
             "not safe",
         ),

@@ -4,13 +4,13 @@
 
 mod support;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{Changing, Faulty, Idp, Reply, Request, Wrong, json, mint, mint_at, secret, token};
 use unexpired_core::{
-    BoxFuture, ErrorKind, MemoryStore, MintError, Record, SecretSource, StoreError, StoreGuard, StoreKey, TestClock,
-    TokenSource, TokenStore,
+    BoxFuture, ErrorKind, MemoryStore, MintError, MintRequest, Record, SecretSource, StoreError, StoreGuard, StoreKey,
+    TestClock, TokenSource, TokenStore,
 };
 use unexpired_oauth::{RefreshToken, Server};
 
@@ -39,8 +39,18 @@ enum Fault {
     BrokenJson,
     /// The server redeems, and its answer has an access token that cannot stand in a header.
     BadAccessToken,
-    /// A gateway answers.
+    /// A gateway answers, and has not passed the request on.
     Busy,
+    /// The server itself has had enough.
+    Throttled,
+    /// The server itself is in trouble.
+    ServerError,
+    /// A gateway has passed the request on, to a server that is down.
+    BadGateway,
+    /// A gateway has passed the request on, the server redeems, and the gateway does not wait for the answer.
+    GatewayTimeout,
+    /// The same, as Envoy puts it.
+    Envoy,
     /// The server redeems and gives no new refresh token.
     Keeps,
     /// The server redeems, and gives IBM's placeholder.
@@ -63,6 +73,9 @@ impl Rotating {
         match fault {
             Fault::LostRequest => return Reply::Break,
             Fault::Busy => return json(503, "<html>busy</html>"),
+            Fault::Throttled => return json(429, ""),
+            Fault::ServerError => return json(500, r#"{"error":"server_error"}"#),
+            Fault::BadGateway => return json(502, "<html>bad gateway</html>"),
             _ => {}
         }
         let presented = request.form("refresh_token").unwrap();
@@ -86,6 +99,8 @@ impl Rotating {
             Fault::CutAnswer => Reply::Cut(body),
             Fault::BrokenJson => json(200, body.trim_end_matches('}')),
             Fault::BadAccessToken => json(200, body.replace("at-", "at ")),
+            Fault::GatewayTimeout => json(504, r#"{"message":"Endpoint request timed out"}"#),
+            Fault::Envoy => json(503, "upstream connect error or disconnect/reset before headers"),
             _ => json(200, body),
         }
     }
@@ -292,7 +307,10 @@ async fn a_process_that_dies_between_the_answer_and_the_disk() {
 
 #[tokio::test]
 async fn lost_answers() {
-    use Fault::{BadAccessToken, BrokenJson, Busy, CutAnswer, LostAnswer, LostRequest, None};
+    use Fault::{
+        BadAccessToken, BadGateway, BrokenJson, Busy, CutAnswer, Envoy, GatewayTimeout, Keeps, LostAnswer, LostRequest,
+        None, ServerError, Throttled,
+    };
     const TRY_LATER: Option<&str> = Option::None;
     /// Faults, then what each mint gives ("" for "sign in again"), then what was presented.
     type Row = (&'static [Fault], &'static [Option<&'static str>], &'static [&'static str]);
@@ -317,6 +335,34 @@ async fn lost_answers() {
             &["rt-1", "rt-1", "rt-1", "rt-1", "rt-1"],
         ),
         (&[LostRequest, Busy], &[TRY_LATER, TRY_LATER, Some("at-2")], &["rt-1", "rt-1", "rt-1"]),
+        (
+            &[Throttled, ServerError, Throttled, ServerError],
+            &[TRY_LATER, TRY_LATER, TRY_LATER, TRY_LATER, Some("at-2")],
+            &["rt-1", "rt-1", "rt-1", "rt-1", "rt-1"],
+        ),
+        // A gateway that gave up waiting: the server may have redeemed.
+        (&[BadGateway], &[TRY_LATER, Some("at-2"), Some("at-3")], &["rt-1", "rt-1", "rt-2"]),
+        (&[BadGateway, BadGateway], &[TRY_LATER, Some(""), Some("")], &["rt-1", "rt-1"]),
+        (&[GatewayTimeout], &[TRY_LATER, Some(""), Some("")], &["rt-1", "rt-1"]),
+        (&[Envoy], &[TRY_LATER, Some(""), Some("")], &["rt-1", "rt-1"]),
+        (&[BadGateway, LostRequest], &[TRY_LATER, Some(""), Some("")], &["rt-1", "rt-1"]),
+        // A server that is known to let the token stand: nothing is lost with an answer, however many are.
+        (
+            &[Keeps, LostRequest, LostRequest, LostRequest],
+            &[Some("at-kept"), TRY_LATER, TRY_LATER, TRY_LATER, Some("at-2")],
+            &["rt-1", "rt-1", "rt-1", "rt-1", "rt-1"],
+        ),
+        (
+            &[Keeps, BadGateway, LostRequest, BadGateway, Keeps],
+            &[Some("at-kept"), TRY_LATER, TRY_LATER, TRY_LATER, Some("at-kept")],
+            &["rt-1", "rt-1", "rt-1", "rt-1", "rt-1"],
+        ),
+        // Until it rotates after all.
+        (
+            &[Keeps, None, LostRequest, LostRequest],
+            &[Some("at-kept"), Some("at-2"), TRY_LATER, Some(""), Some("")],
+            &["rt-1", "rt-1", "rt-2", "rt-2"],
+        ),
         // The access token is no use, but the refresh token beside it is.
         (&[BadAccessToken], &[TRY_LATER, Some("at-3")], &["rt-1", "rt-2"]),
     ];
@@ -337,6 +383,77 @@ async fn lost_answers() {
         }
         assert_eq!(idp.presented(), *presented, "{faults:?}");
     }
+}
+
+#[tokio::test]
+async fn the_error_tells_what_became_of_the_answer() {
+    let idp = Rotating::new(&[Fault::LostRequest, Fault::LostRequest]).start().await;
+    let source = person(idp.server(), MemoryStore::new());
+    mint(&source).await.unwrap_err();
+    let error = mint(&source).await.unwrap_err();
+    assert!(error.to_string().contains("was lost (the connection broke before the answer was complete)"), "{error}");
+
+    // One attempt was made, and for another there is no time.
+    let idp = Rotating::new(&[Fault::LostRequest]).start().await;
+    let source = person(idp.server(), MemoryStore::new());
+    mint(&source).await.unwrap_err();
+    let hurried = MintRequest::standalone().limited_to(Duration::from_secs(3));
+    let error = source.mint(hurried).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.to_string().contains("the server has not answered"), "{error}");
+    assert_eq!(idp.presented(), ["rt-1"]);
+}
+
+#[tokio::test]
+async fn after_a_gateway_gave_up_the_other_attempt_waits_a_moment() {
+    for (faults, wait) in [
+        (&[Fault::BadGateway][..], Some(10)),
+        (&[Fault::GatewayTimeout], Some(10)),
+        // Who waits for the answer of a server that may forgive, waits too long.
+        (&[Fault::LostAnswer], None),
+        (&[Fault::Busy], None),
+        (&[Fault::Keeps, Fault::BadGateway], None),
+    ] {
+        let idp = Rotating::new(faults).start().await;
+        let source = person(idp.server(), MemoryStore::new());
+        for _ in 1..faults.len() {
+            mint(&source).await.unwrap();
+        }
+        let error = mint(&source).await.unwrap_err();
+        assert_eq!(error.wait(), wait.map(Duration::from_secs), "{faults:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn at_a_server_that_does_not_rotate_the_disk_is_left_alone() {
+    let idp = Rotating::new(&[Fault::Keeps, Fault::Keeps, Fault::LostRequest, Fault::Keeps]).start().await;
+    let store = Faulty::new(MemoryStore::new());
+    let source = person(idp.server(), store.clone());
+    for _ in 0..2 {
+        mint(&source).await.unwrap();
+    }
+    mint(&source).await.unwrap_err();
+    mint(&source).await.unwrap();
+    assert_eq!(store.written(), [("rt-1".to_owned(), 1), ("rt-1".to_owned(), 0)], "the first time, and then no more");
+    mint(&source).await.unwrap();
+    assert_eq!(store.written()[2..], [("rt-2".to_owned(), 0)]);
+}
+
+#[tokio::test]
+async fn what_could_not_be_written_is_written_though_the_server_lets_the_token_stand() {
+    let idp = Rotating::new(&[Fault::None, Fault::Keeps, Fault::Keeps, Fault::Keeps]).start().await;
+    let store = Faulty::new(MemoryStore::new());
+    let source = person(idp.server(), store.clone());
+    store.on_commit(|_| Wrong::Fails);
+    for _ in 0..2 {
+        mint(&source).await.unwrap();
+    }
+    assert_eq!(store.written(), []);
+    store.on_commit(|_| Wrong::Nothing);
+    mint(&source).await.unwrap();
+    assert_eq!(store.written().pop().unwrap(), ("rt-2".to_owned(), 0));
+    mint(&person(idp.server(), store)).await.unwrap();
+    assert_eq!(idp.presented(), ["rt-1", "rt-2", "rt-2", "rt-2"]);
 }
 
 #[tokio::test]
@@ -382,6 +499,90 @@ async fn who_signs_in_again_starts_anew() {
     seed.set("newer");
     mint(&source).await.unwrap();
     assert_eq!(idp.presented(), ["rt-1", "new", "new+", "newer"]);
+}
+
+/// A store that tells what it holds.
+#[derive(Clone, Default)]
+struct Open(MemoryStore, Arc<Mutex<HashSet<StoreKey>>>);
+
+impl Open {
+    async fn tokens(&self) -> Vec<String> {
+        let keys = self.1.lock().unwrap().clone();
+        let mut tokens = Vec::new();
+        for key in keys {
+            if let Some(Record::RefreshToken(record)) = self.0.load(&key).await.unwrap() {
+                tokens.push(record.token.expose().to_owned());
+            }
+        }
+        tokens.retain(|token| !token.is_empty());
+        tokens
+    }
+}
+
+impl TokenStore for Open {
+    fn load(&self, key: &StoreKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
+        self.0.load(key)
+    }
+
+    fn lock(&self, key: &StoreKey) -> BoxFuture<'_, Result<Box<dyn StoreGuard>, StoreError>> {
+        self.1.lock().unwrap().insert(key.clone());
+        self.0.lock(key)
+    }
+}
+
+#[tokio::test]
+async fn what_a_former_sign_in_has_stored_is_wiped_when_the_new_one_has_worked() {
+    let idp = Idp::start(|request| match request.form("refresh_token").unwrap().as_str() {
+        "wrong" => json(400, r#"{"error":"invalid_grant"}"#),
+        presented => json(200, format!(r#"{{"access_token":"at","expires_in":60,"refresh_token":"{presented}+"}}"#)),
+    })
+    .await;
+    let store = Open::default();
+    // A process of its own each time.
+    let configured = async |text: &str, place: Option<&str>| {
+        let builder = RefreshToken::builder(idp.server(), "client-123").refresh_token(secret(text));
+        let builder = builder.store(Arc::new(store.clone()));
+        let builder = if let Some(place) = place { builder.place(place) } else { builder };
+        mint(&builder.build().unwrap()).await
+    };
+    let here = Some("/etc/rt");
+    configured("ann", here).await.unwrap();
+    configured("ann", here).await.unwrap();
+    assert_eq!(store.tokens().await, ["ann++"]);
+    denied(&configured("wrong", here).await.unwrap_err());
+    assert!(store.tokens().await.contains(&"ann++".to_owned()), "a new one that does not work takes nothing away");
+    configured("bob", Some("/elsewhere")).await.unwrap();
+    assert!(store.tokens().await.contains(&"ann++".to_owned()), "neither does one at another place");
+    configured("new", here).await.unwrap();
+    let mut left = store.tokens().await;
+    left.sort_unstable();
+    assert_eq!(left, ["bob+", "new+", "wrong"]);
+    configured("new", here).await.unwrap();
+
+    // Who comes back to a token that was used up does not send it.
+    denied(&configured("ann", here).await.unwrap_err());
+    // Without a place nothing is wiped.
+    configured("carl", None).await.unwrap();
+    configured("dora", None).await.unwrap();
+    assert_eq!(idp.presented(), ["ann", "ann+", "wrong", "bob", "new", "new+", "carl", "dora"]);
+    assert!(store.tokens().await.contains(&"carl+".to_owned()));
+}
+
+#[tokio::test]
+async fn who_comes_back_to_a_token_that_stands_may_use_it() {
+    let idp = Idp::start(|_| token("at-1")).await;
+    let seed = Changing::new("old");
+    let source = RefreshToken::builder(idp.server(), "client-123")
+        .refresh_token(Arc::new(seed.clone()))
+        .place("/etc/rt")
+        .store(Arc::new(MemoryStore::new()))
+        .build()
+        .unwrap();
+    for text in ["old", "new", "old"] {
+        seed.set(text);
+        mint(&source).await.unwrap();
+    }
+    assert_eq!(idp.presented(), ["old", "new", "old"]);
 }
 
 #[tokio::test]

@@ -4,9 +4,11 @@ use crate::folder::Folder;
 use crate::thread::off_thread;
 use crate::{format, sys};
 use std::fs::{self, File, TryLockError};
+use std::future::ready;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use unexpired_core::{BoxFuture, Record, StoreError, StoreGuard, StoreKey, TokenStore};
 use zeroize::Zeroizing;
@@ -17,14 +19,17 @@ use zeroize::Zeroizing;
 ///
 /// | file | what |
 /// |---|---|
-/// | `KEY.json` | the record: `{"v":1,"kind":"refresh_token","token":…,"seed":…,"unanswered":0}`; not encrypted |
+/// | `KEY.json` | the record: `{"v":1,"kind":"refresh_token","token":…,"seed":…,"unanswered":0,"rotates":true}` or `{"v":1,"kind":"token",…}`; not encrypted |
 /// | `KEY.tmp` | a record on its way. Whole ones of a writer that died are put in place by who locks next: a refresh token that the server has rotated exists nowhere else |
 /// | `KEY.lock` | the lock; empty, never removed |
 /// | `KEY.unreadable`, `KEY.unreadable.2`, … | damaged records, or a later version's, that were in the way of a commit |
 #[derive(Clone, Debug)]
 pub struct FileStore {
-    folder: Arc<Folder>,
+    locks: Arc<Folder>,
+    records: Arc<Folder>,
     lock_wait: Duration,
+    in_place: bool,
+    handed: Arc<Mutex<Option<Locked>>>,
 }
 
 impl FileStore {
@@ -34,7 +39,51 @@ impl FileStore {
     ///
     /// The folder cannot be created, belongs to somebody else, is open to others, or is a symbolic link. The error names it and the remedy.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        Ok(Self { folder: Arc::new(Folder::open(folder.into())?), lock_wait: LONGEST_WAIT })
+        let locks = Arc::new(Folder::open(folder.into())?);
+        Ok(Self { records: locks.clone(), locks, lock_wait: LONGEST_WAIT, in_place: false, handed: Arc::default() })
+    }
+
+    /// The store that everyone with this user's rights shares: locks in [`default_dir`](crate::default_dir), records in
+    /// [`volatile_dir`](crate::volatile_dir) where there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); and where no home is known.
+    pub fn open_default() -> Result<Self, StoreError> {
+        let folder = crate::default_dir().ok_or_else(|| {
+            StoreError::new(
+                "there is no folder for the store: no home is known; set UNEXPIRED_STORE to a folder of yours",
+            )
+        })?;
+        let store = Self::open(folder)?;
+        match crate::volatile_dir() {
+            Some(records) => store.records_in(records),
+            None => Ok(store),
+        }
+    }
+
+    /// The folder of records that [`open_default`](Self::open_default) uses, for reading alone: `None` if there is none yet. Locks of this store are of
+    /// no use.
+    pub fn records_by_default() -> Option<Self> {
+        let folder = Arc::new(Folder::existing(crate::folder::default_records()?)?);
+        Some(Self {
+            records: folder.clone(),
+            locks: folder,
+            lock_wait: LONGEST_WAIT,
+            in_place: true,
+            handed: Arc::default(),
+        })
+    }
+
+    /// Keeps records in another folder than locks: access tokens belong in memory ([`volatile_dir`](crate::volatile_dir)), while a lock must be the
+    /// same one for everybody.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn records_in(mut self, folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        self.records = Arc::new(Folder::open(folder.into())?);
+        Ok(self)
     }
 
     /// How long a lock is waited for. Default 15 s.
@@ -44,68 +93,192 @@ impl FileStore {
         self
     }
 
-    /// The folder.
+    /// Does its work on the thread that asks, in place of one of its own: for programs with nothing else to do meanwhile. A lock that somebody
+    /// holds then blocks that thread.
+    #[must_use]
+    pub fn in_place(mut self) -> Self {
+        self.in_place = true;
+        self
+    }
+
+    /// Whoever asks for this lock next is given it, instead of waiting for it.
+    #[must_use]
+    pub fn handing_out(self, locked: Locked) -> Self {
+        *self.handed.lock().unwrap_or_else(PoisonError::into_inner) = Some(locked);
+        self
+    }
+
+    /// The folder of the locks.
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.locks.path()
+    }
+
+    /// The folder of the records.
+    pub fn records_path(&self) -> &Path {
+        self.records.path()
+    }
+
+    /// [`load`](TokenStore::load), on the thread that asks.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be read, or is none.
+    pub fn load_now(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        self.files(key).load()
+    }
+
+    /// [`lock`](TokenStore::lock), on the thread that asks: `None` if somebody holds it for all of `wait`.
+    ///
+    /// # Errors
+    ///
+    /// The lock's file cannot be opened.
+    pub fn lock_now(&self, key: &StoreKey, wait: Duration) -> Result<Option<Locked>, StoreError> {
+        self.files(key).lock(wait, &|| false)
+    }
+
+    /// Takes over a lock that another process has let us inherit as an open file: `None` if that is another file than this key's lock, or is not
+    /// locked by it.
+    ///
+    /// # Errors
+    ///
+    /// The lock's file cannot be looked at.
+    pub fn inherit(&self, key: &StoreKey, file: File) -> Result<Option<Locked>, StoreError> {
+        self.files(key).inherit(file)
     }
 
     fn files(&self, key: &StoreKey) -> Files {
         let name = key.as_str();
-        let in_folder = |name: String| self.folder.path().join(name);
+        let record = |ending: &str| self.records.path().join(format!("{name}.{ending}"));
         Files {
-            folder: self.folder.clone(),
-            record: in_folder(format!("{name}.json")),
-            temporary: in_folder(format!("{name}.tmp")),
-            lock: in_folder(format!("{name}.lock")),
+            locks: self.locks.clone(),
+            records: self.records.clone(),
+            record: record("json"),
+            temporary: record("tmp"),
+            lock: self.locks.path().join(format!("{name}.lock")),
         }
+    }
+
+    fn handed(&self, lock: &Path) -> Option<Locked> {
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
+        handed.take_if(|locked| locked.0.files.lock == lock)
     }
 }
 
 impl TokenStore for FileStore {
     fn load(&self, key: &StoreKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
         let files = self.files(key);
-        Box::pin(off_thread(move |_| files.load()))
+        self.run(move |_| files.load())
     }
 
     fn lock(&self, key: &StoreKey) -> BoxFuture<'_, Result<Box<dyn StoreGuard>, StoreError>> {
         let files = self.files(key);
-        let wait = self.lock_wait;
+        let (wait, in_place) = (self.lock_wait, self.in_place);
+        if let Some(Locked(held)) = self.handed(&files.lock) {
+            return Box::pin(ready(Ok(Box::new(Guard { held, in_place }) as Box<dyn StoreGuard>)));
+        }
+        let (place, seconds) = (files.lock.clone(), wait.as_secs_f64());
+        let locked = self.run(move |abandoned| files.lock(wait, abandoned));
         Box::pin(async move {
-            let held = off_thread(move |abandoned| files.lock(wait, abandoned)).await?;
-            Ok(Box::new(Guard(Arc::new(held))) as Box<dyn StoreGuard>)
+            let Some(Locked(held)) = locked.await? else {
+                let place = place.display();
+                return Err(StoreError::new(format!(
+                    "another process has held {place} for {seconds:.1} s; end it and try again"
+                )));
+            };
+            Ok(Box::new(Guard { held, in_place }) as Box<dyn StoreGuard>)
         })
     }
 }
 
-/// Shared with the thread of the last operation: a guard that is dropped in the middle of a commit keeps the lock until the commit is done.
-struct Guard(Arc<Held>);
+impl FileStore {
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, StoreError> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, StoreError>> {
+        run(self.in_place, work)
+    }
+}
 
+fn run<T: Send + 'static>(
+    in_place: bool,
+    work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, StoreError> + Send + 'static,
+) -> BoxFuture<'static, Result<T, StoreError>> {
+    if in_place { Box::pin(ready(work(&|| false))) } else { Box::pin(off_thread(work)) }
+}
+
+/// The exclusive right to change one record, held by this process. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Locked(Arc<Held>);
+
+impl Locked {
+    /// The record as it is now.
+    ///
+    /// # Errors
+    ///
+    /// The record cannot be read, or is none.
+    pub fn load(&self) -> Result<Option<Record>, StoreError> {
+        self.0.files.load()
+    }
+
+    /// Replaces the record; done once it is durable.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn commit(&mut self, record: &Record) -> Result<(), StoreError> {
+        self.0.files.commit(record)
+    }
+
+    /// The lock as an open file, for a child process to inherit: it stays locked until the last process that has it open closes it. Only where
+    /// [`CAN_HAND_OVER`](Self::CAN_HAND_OVER) says so.
+    pub fn hand_over(self) -> std::io::Result<File> {
+        self.0.kept.store(true, Ordering::Release);
+        self.0.lock.try_clone()
+    }
+
+    /// Whether a lock follows its open file into a child process. It does on Unix.
+    pub const CAN_HAND_OVER: bool = cfg!(unix);
+}
+
+/// Shared with the thread of the last operation: a guard that is dropped in the middle of a commit keeps the lock until the commit is done.
+struct Guard {
+    held: Arc<Held>,
+    in_place: bool,
+}
+
+#[derive(Debug)]
 struct Held {
     files: Files,
     lock: File,
+    /// A child has it, or will: it is let go by closing alone.
+    kept: AtomicBool,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         // Closing would do, were there not children that inherit the descriptor for a moment between fork and exec.
-        let _ = self.lock.unlock();
+        if !self.kept.load(Ordering::Acquire) {
+            let _ = self.lock.unlock();
+        }
     }
 }
 
 impl StoreGuard for Guard {
     fn load(&mut self) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
-        let held = self.0.clone();
-        Box::pin(off_thread(move |_| held.files.load()))
+        let held = self.held.clone();
+        run(self.in_place, move |_| held.files.load())
     }
 
     fn commit(&mut self, record: Record) -> BoxFuture<'_, Result<(), StoreError>> {
-        let held = self.0.clone();
-        Box::pin(off_thread(move |_| held.files.commit(&record)))
+        let held = self.held.clone();
+        run(self.in_place, move |_| held.files.commit(&record))
     }
 }
 
+#[derive(Debug)]
 struct Files {
-    folder: Arc<Folder>,
+    locks: Arc<Folder>,
+    records: Arc<Folder>,
     record: PathBuf,
     temporary: PathBuf,
     lock: PathBuf,
@@ -113,13 +286,13 @@ struct Files {
 
 impl Files {
     fn load(&self) -> Result<Option<Record>, StoreError> {
-        self.folder.check()?;
+        self.records.check()?;
         read(&self.record)?.map(|bytes| format::parse(&bytes, &self.record)).transpose()
     }
 
     /// Waits for the lock until it is ours, the time is up, or nobody waits for us any more.
-    fn lock(self, wait: Duration, abandoned: &dyn Fn() -> bool) -> Result<Held, StoreError> {
-        self.folder.check()?;
+    fn lock(self, wait: Duration, abandoned: &dyn Fn() -> bool) -> Result<Option<Locked>, StoreError> {
+        self.locks.check()?;
         let file = sys::open_lock(&self.lock).map_err(|error| failed("open", &self.lock, &error))?;
         sys::check_file(&file, &self.lock)?;
         let start = Instant::now();
@@ -136,24 +309,35 @@ impl Files {
             }
             let left = wait.saturating_sub(start.elapsed());
             if left.is_zero() {
-                let (place, seconds) = (self.lock.display(), wait.as_secs_f64());
-                return Err(StoreError::new(format!(
-                    "another process has held {place} for {seconds:.1} s; end it and try again"
-                )));
+                return Ok(None);
             }
             std::thread::sleep(pause.min(left));
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        let held = Held { files: self, lock: file };
+        self.held(file).map(Some)
+    }
+
+    fn inherit(self, file: File) -> Result<Option<Locked>, StoreError> {
+        self.locks.check()?;
+        sys::check_file(&file, &self.lock)?;
+        // Taking a lock that the same open file holds already succeeds at once; if another has it, it is not ours.
+        if !sys::is_file_at(&file, &self.lock) || file.try_lock().is_err() {
+            return Ok(None);
+        }
+        self.held(file).map(Some)
+    }
+
+    fn held(self, lock: File) -> Result<Locked, StoreError> {
+        let held = Held { files: self, lock, kept: AtomicBool::new(false) };
         held.files.finish()?;
-        Ok(held)
+        Ok(Locked(Arc::new(held)))
     }
 
     /// Writes beside the record, makes it durable, renames it into place, makes the renaming durable. A crash at any point leaves the old record
     /// or the new one.
     fn commit(&self, record: &Record) -> Result<(), StoreError> {
         let bytes = format::write(record)?;
-        self.folder.check()?;
+        self.records.check()?;
         let write = || {
             // We hold the lock: it is nobody else's.
             remove(&self.temporary)?;
@@ -182,7 +366,7 @@ impl Files {
     fn put_in_place(&self) -> Result<(), StoreError> {
         self.spare_what_cannot_be_read()?;
         fs::rename(&self.temporary, &self.record).map_err(|error| failed("replace", &self.record, &error))?;
-        sys::sync_folder(self.folder.path()).map_err(|error| failed("write", self.folder.path(), &error))
+        sys::sync_folder(self.records.path()).map_err(|error| failed("write", self.records.path(), &error))
     }
 
     /// A record that is damaged, or a later version's, is not overwritten.
@@ -212,8 +396,9 @@ fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
     if length > MOST_BYTES {
         return Err(StoreError::new(format!("{} is no record: it is too long; move it away", path.display())));
     }
-    // Room for everything, so that no copy is left behind by growing.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_BYTES as usize));
+    // Room for everything, so that no copy is left behind by growing. A record is replaced, never written on, so it keeps its length.
+    let room = usize::try_from(length).unwrap_or_default().saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     let whole = Read::by_ref(&mut file).take(MOST_BYTES).read_to_end(&mut bytes);
     whole.map(|_| Some(bytes)).map_err(|error| failed("read", path, &error))
 }

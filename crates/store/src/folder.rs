@@ -26,6 +26,12 @@ impl Folder {
         Ok(folder)
     }
 
+    /// The folder, if it is there and ours.
+    pub(crate) fn existing(path: PathBuf) -> Option<Self> {
+        let folder = Self(path);
+        folder.check().is_ok().then_some(folder)
+    }
+
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         sys::check_folder(&self.0)
     }
@@ -42,6 +48,26 @@ impl Folder {
 /// `None` if there is no home either.
 pub fn default_dir() -> Option<PathBuf> {
     dir_from(std::env::var_os("UNEXPIRED_STORE"), sys::home)
+}
+
+/// The folder for records that need not outlive a boot, access tokens above all: in memory, of this user alone, and found without an environment.
+/// On Linux `/run/user/UID/unexpired` if that is ours, else `/dev/shm/unexpired-UID`. `None` where there is no such place, or `UNEXPIRED_STORE` is
+/// set: then they lie with everything else.
+pub fn volatile_dir() -> Option<PathBuf> {
+    let set = std::env::var_os("UNEXPIRED_STORE").map(PathBuf::from).filter(|path| path.is_absolute());
+    if set.is_some() {
+        return None;
+    }
+    // A place that cannot be used (another's folder lies there) is passed over.
+    sys::volatile().into_iter().find(|place| Folder::open(place.clone()).is_ok())
+}
+
+/// Where records are that were written by default, without creating anything.
+pub(crate) fn default_records() -> Option<PathBuf> {
+    match std::env::var_os("UNEXPIRED_STORE").map(PathBuf::from).filter(|path| path.is_absolute()) {
+        Some(set) => Some(set),
+        None => sys::volatile().into_iter().find(|place| sys::check_folder(place).is_ok()).or_else(default_dir),
+    }
 }
 
 fn dir_from(set: Option<OsString>, home: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {

@@ -1,5 +1,6 @@
 //! What stands in a file.
 
+use crate::token_form::TokenForm;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use unexpired_core::{Record, RefreshTokenRecord, Secret, StoreError};
@@ -13,6 +14,8 @@ struct Written<'a> {
     token: &'a str,
     seed: &'a str,
     unanswered: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotates: Option<bool>,
 }
 
 /// What every version has.
@@ -29,10 +32,12 @@ struct Read {
     seed: String,
     #[serde(default)]
     unanswered: u32,
+    #[serde(default)]
+    rotates: Option<bool>,
 }
 
 /// A text that is overwritten when it is dropped. Read in one piece: serde's buffers for tagged and flattened forms keep copies.
-struct Text(Zeroizing<String>);
+pub(crate) struct Text(pub(crate) Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -55,15 +60,27 @@ impl serde::de::Visitor<'_> for TextVisitor {
 }
 
 pub(crate) fn write(record: &Record) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    let Record::RefreshToken(record) = record else {
-        return Err(StoreError::new("this version of the file store does not know this kind of record"));
-    };
-    let token = record.token.expose();
-    // Every character may become six: room for all, so that no copy is left behind by growing.
-    let room = token.len().saturating_add(record.seed.len()).saturating_mul(6).saturating_add(128);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    let form = Written { v: VERSION, kind: KIND, token, seed: &record.seed, unanswered: record.unanswered };
-    serde_json::to_writer(&mut *bytes, &form).map_err(|_| StoreError::new("a record cannot be written"))?;
+    match record {
+        Record::RefreshToken(record) => {
+            let token = record.token.expose();
+            let RefreshTokenRecord { seed, unanswered, rotates, .. } = record;
+            let form =
+                Written { v: VERSION, kind: REFRESH_TOKEN, token, seed, unanswered: *unanswered, rotates: *rotates };
+            to_bytes(&form, token.len().saturating_add(record.seed.len()))
+        }
+        Record::Token(record) => {
+            let form = TokenForm::of(record);
+            let secret = record.token.as_ref().map_or(0, |token| token.secret().len());
+            to_bytes(&form, secret.saturating_add(2048))
+        }
+        _ => Err(StoreError::new("this version of the file store does not know this kind of record")),
+    }
+}
+
+/// Every character may become six: room for all, so that no copy is left behind by growing.
+fn to_bytes(form: &impl Serialize, length: usize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length.saturating_mul(6).saturating_add(128)));
+    serde_json::to_writer(&mut *bytes, form).map_err(|_| StoreError::new("a record cannot be written"))?;
     bytes.push(b'\n');
     Ok(bytes)
 }
@@ -80,17 +97,25 @@ pub(crate) fn parse(bytes: &[u8], place: &Path) -> Result<Record, StoreError> {
             version.v
         )));
     }
-    if version.kind != KIND {
-        return Err(StoreError::new(format!(
+    match version.kind.as_str() {
+        REFRESH_TOKEN => {
+            let read: Read = serde_json::from_slice(bytes).map_err(|_| {
+                StoreError::new(format!(
+                    "{place} is damaged: fields are missing; move it away, and sign in again if need be"
+                ))
+            })?;
+            let mut record = RefreshTokenRecord::new(Secret::from(read.token.0), read.seed);
+            record.unanswered = read.unanswered;
+            record.rotates = read.rotates;
+            Ok(Record::RefreshToken(record))
+        }
+        TOKEN => TokenForm::parse(bytes).map(Record::Token).ok_or_else(|| {
+            StoreError::new(format!("{place} is damaged: fields are missing; remove it, and the token is minted anew"))
+        }),
+        _ => Err(StoreError::new(format!(
             "{place} holds a kind of record that this version does not know; use the version that wrote it"
-        )));
+        ))),
     }
-    let read: Read = serde_json::from_slice(bytes).map_err(|_| {
-        StoreError::new(format!("{place} is damaged: fields are missing; move it away, and sign in again if need be"))
-    })?;
-    let mut record = RefreshTokenRecord::new(Secret::from(read.token.0), read.seed);
-    record.unanswered = read.unanswered;
-    Ok(Record::RefreshToken(record))
 }
 
 /// Whether `bytes` was written to its end, by whatever version.
@@ -98,8 +123,9 @@ pub(crate) fn is_whole(bytes: &[u8]) -> bool {
     serde_json::from_slice::<Version>(bytes).is_ok()
 }
 
-const VERSION: u32 = 1;
-const KIND: &str = "refresh_token";
+pub(crate) const VERSION: u32 = 1;
+const REFRESH_TOKEN: &str = "refresh_token";
+pub(crate) const TOKEN: &str = "token";
 
 #[cfg(test)]
 mod tests {
@@ -108,9 +134,13 @@ mod tests {
     fn round(token: &str) {
         let mut record = RefreshTokenRecord::new(Secret::new(token), "seed");
         record.unanswered = 1;
-        let bytes = write(&Record::RefreshToken(record)).unwrap();
-        let Ok(Record::RefreshToken(read)) = parse(&bytes, Path::new("f")) else { panic!("{token}") };
-        assert_eq!((read.token.expose(), read.seed.as_str(), read.unanswered), (token, "seed", 1));
+        for rotates in [None, Some(true), Some(false)] {
+            record.rotates = rotates;
+            let bytes = write(&Record::RefreshToken(record.clone())).unwrap();
+            let Ok(Record::RefreshToken(read)) = parse(&bytes, Path::new("f")) else { panic!("{token}") };
+            let read = (read.token.expose(), read.seed.as_str(), read.unanswered, read.rotates);
+            assert_eq!(read, (token, "seed", 1, rotates));
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod folder;
 mod format;
 mod sys;
 mod thread;
+mod token_form;
 
-pub use file_store::FileStore;
-pub use folder::default_dir;
+pub use file_store::{FileStore, Locked};
+pub use folder::{default_dir, volatile_dir};

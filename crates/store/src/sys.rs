@@ -2,6 +2,13 @@
 
 pub(crate) use os::*;
 
+/// When this machine booted, in tens of seconds.
+fn boot_second() -> String {
+    use unexpired_core::{Clock as _, SystemClock};
+    let now = SystemClock.now();
+    format!("about {}", now.wall_nanos().saturating_sub(now.boot_nanos()) / 10_000_000_000)
+}
+
 #[cfg(unix)]
 mod os {
     use rustix::fs::OFlags;
@@ -73,6 +80,46 @@ mod os {
 
     pub(crate) fn create(path: &Path) -> io::Result<File> {
         OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(flags(OFlags::NOFOLLOW)).open(path)
+    }
+
+    /// Whether the open file is the one that has this name.
+    pub(crate) fn is_file_at(file: &File, path: &Path) -> bool {
+        match (file.metadata(), fs::symlink_metadata(path)) {
+            (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+            _ => false,
+        }
+    }
+
+    /// Where records may lie that need not outlive a boot: `/run/user/UID` if it is ours alone, else a folder of ours in `/dev/shm`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn volatile() -> Vec<PathBuf> {
+        let mut places = Vec::new();
+        let runtime = PathBuf::from(format!("/run/user/{}", user()));
+        if fs::symlink_metadata(&runtime)
+            .is_ok_and(|found| found.is_dir() && found.uid() == user() && found.mode() & 0o077 == 0)
+        {
+            places.push(runtime.join("unexpired"));
+        }
+        // Everybody may write here, and nobody may take away what is another's: the sticky bit says so.
+        if fs::symlink_metadata("/dev/shm").is_ok_and(|found| found.is_dir() && found.mode() & 0o1000 != 0) {
+            places.push(PathBuf::from(format!("/dev/shm/unexpired-{}", user())));
+        }
+        places
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn volatile() -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// What tells this boot from every other. Where the system has no such thing, the second of the boot by the wall clock, in tens: another boot
+    /// has another, and a clock that was set only makes what was written count anew from the wall clock.
+    pub(crate) fn boot_id() -> &'static str {
+        static ID: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+        ID.get_or_init(|| match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+            Ok(id) if !id.trim().is_empty() => id.trim().to_owned(),
+            _ => super::boot_second(),
+        })
     }
 
     /// Makes a renaming durable.
@@ -167,6 +214,20 @@ mod os {
 
     pub(crate) fn create(path: &Path) -> io::Result<File> {
         OpenOptions::new().write(true).create_new(true).open(path)
+    }
+
+    pub(crate) fn is_file_at(_: &File, _: &Path) -> bool {
+        // Locks are not inherited here.
+        false
+    }
+
+    pub(crate) fn volatile() -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    pub(crate) fn boot_id() -> &'static str {
+        static ID: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+        ID.get_or_init(super::boot_second)
     }
 
     /// Folders cannot be synced here; the renaming is in the file system's journal.

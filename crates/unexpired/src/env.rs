@@ -30,6 +30,31 @@ pub fn source(provider: &str, scope: Option<&str>) -> Result<Arc<dyn TokenSource
     source_from(provider, scope, |name| std::env::var(name).ok())
 }
 
+/// As [`source`], with everything that makes its tokens what they are, for a [`StoredSource`](crate::StoredSource): the provider, the scope, and each
+/// variable that was looked at with a digest of what it holds.
+///
+/// # Errors
+///
+/// As [`source`].
+pub fn source_with_identity(
+    provider: &str,
+    scope: Option<&str>,
+) -> Result<(Arc<dyn TokenSource>, Vec<String>), MintError> {
+    let seen = std::cell::RefCell::new(std::collections::BTreeMap::new());
+    let source = source_from(provider, scope, |name| {
+        let value = std::env::var(name).ok();
+        let digest = value.as_deref().map(|value| {
+            let digest = crate::Digest::of(value);
+            digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        });
+        seen.borrow_mut().insert(name.to_owned(), digest.unwrap_or_default());
+        value
+    })?;
+    let mut identity = vec!["environment".to_owned(), provider.to_owned(), scope.unwrap_or_default().to_owned()];
+    identity.extend(seen.into_inner().into_iter().flat_map(|(name, digest)| [name, digest]));
+    Ok((source, identity))
+}
+
 /// As [`source`], with the variables read by `variable`.
 ///
 /// ```

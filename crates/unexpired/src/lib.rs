@@ -73,6 +73,9 @@
 //! | `command` | | `command`: tokens and secrets that another program prints |
 //! | `store` | | `store`: crash-safe files for refresh tokens |
 //! | `config` | | `config`: the configuration file; brings all of the above but the backends |
+//! | `reqwest-middleware` | | `reqwest`: a middleware for `reqwest` 0.13, by `reqwest-middleware` 0.5 |
+//! | `tower` | | `tower`: a layer for every HTTP client that is a `tower` service |
+//! | `tonic` | | `tonic`: a layer and an interceptor for gRPC clients, by `tonic` 0.14; brings `tower` |
 //!
 //! Exactly one backend is needed; without `ring`, `aws-lc-rs` and `fips` nothing can be signed and no TLS connection made.
 
@@ -95,6 +98,7 @@ mod guides {
     struct Testkit;
 }
 
+mod hosts;
 mod secret_ref;
 mod sys;
 
@@ -102,7 +106,18 @@ mod sys;
 pub mod config;
 #[cfg(any(feature = "entra", feature = "google", feature = "ibm", feature = "oauth"))]
 pub mod env;
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+mod host_token;
+#[cfg(feature = "reqwest-middleware")]
+pub mod reqwest;
+#[cfg(feature = "tonic")]
+pub mod tonic;
+#[cfg(feature = "tower")]
+pub mod tower;
 
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+pub use host_token::HostToken;
+pub use hosts::{HostPattern, hosts_allow};
 pub use secret_ref::SecretRef;
 pub use unexpired_core::*;
 /// The cryptography that was compiled in: `ring`, `aws-lc-rs`, `aws-lc-rs (fips)` or `none`.

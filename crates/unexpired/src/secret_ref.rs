@@ -49,6 +49,16 @@ impl SecretRef {
     pub fn command<T: Into<String>>(argv: impl IntoIterator<Item = T>) -> Self {
         Self::Command(argv.into_iter().map(Into::into).collect())
     }
+
+    /// A text that only the same place has. To be digested, not shown: a command's arguments are in it.
+    #[cfg(feature = "config")]
+    pub(crate) fn place(&self) -> String {
+        match self {
+            Self::File(path) => format!("file\0{}", path.display()),
+            Self::Env(name) => format!("env\0{name}"),
+            Self::Command(argv) => format!("command\0{}", argv.join("\0")),
+        }
+    }
 }
 
 impl SecretRef {

@@ -4,6 +4,7 @@ mod completions;
 mod config;
 mod lab;
 mod probe;
+mod reject;
 mod status;
 mod token;
 
@@ -17,6 +18,8 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
     // Taken out, so that commands can be given both the common options and their own.
     match std::mem::replace(&mut args.command, Command::Man { command: Vec::new() }) {
         Command::Token(own) => token::run(&args, &own),
+        Command::Reject { name } => reject::run(&args, &name),
+        Command::Mint(own) => crate::minter::run(&args, &own),
         Command::Status(own) => status::run(&args, &own),
         Command::Probe(own) => probe::run(&args, &own),
         Command::Demo(own) => demo::run(&args, &own),

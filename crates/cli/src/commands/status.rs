@@ -1,12 +1,16 @@
-//! `unexpired status`: what is configured. Mints nothing, runs no command, reads no secret.
+//! `unexpired status`: what is configured, and what is kept of it. Mints nothing, runs no command, reads no secret but those in the store.
 
 use crate::args::{Args, StatusArgs};
+use crate::commands::rfc3339;
 use crate::failure::Failure;
 use crate::out;
 use crate::project::Project;
+use crate::shared::{self, Subject};
 use serde_json::{Value, json};
 use unexpired::config::{Export, TokenConfig};
+use unexpired::store::FileStore;
 use unexpired::text::one_line;
+use unexpired::{Clock as _, Phase, SystemClock, Timestamp, TokenRecord};
 
 pub(crate) fn run(args: &Args, own: &StatusArgs) -> Result<(), Failure> {
     let project = Project::load(args)?;
@@ -19,21 +23,69 @@ pub(crate) fn run(args: &Args, own: &StatusArgs) -> Result<(), Failure> {
     };
     let tokens: Vec<(&str, &TokenConfig)> =
         names.into_iter().filter_map(|name| Some((name, project.config.token(name)?))).collect();
+    let store = FileStore::open_default();
+    let place = match &store {
+        Ok(store) => store.records_path().display().to_string(),
+        Err(error) => format!("none: {error}"),
+    };
+    let kept = |name: &str, token: &TokenConfig| -> Result<Option<TokenRecord>, Failure> {
+        let (Ok(store), Export::Allowed) = (&store, token.export()) else { return Ok(None) };
+        let subject = Subject::configured(&project, name)?;
+        let key = subject.stored(store.clone()).key();
+        Ok(Some(shared::look(store, &key, &*subject.source)))
+    };
+    let now = SystemClock.now();
     if own.json {
-        let tokens: Vec<Value> = tokens.iter().map(|(name, token)| object(name, token)).collect();
-        let object = json!({ "config": project.path.display().to_string(), "store": "none", "tokens": tokens });
+        let mut objects = Vec::new();
+        for (name, token) in &tokens {
+            objects.push(object(name, token, kept(name, token)?.as_ref(), now));
+        }
+        let object = json!({ "config": project.path.display().to_string(), "store": place, "tokens": objects });
         return out::answer(&format!("{object:#}\n"));
     }
-    let mut text = format!("{}\n", project.path.display());
+    let mut text = format!("{}\nstore: {place}\n", project.path.display());
     for (name, token) in &tokens {
         text.push('\n');
-        text.push_str(&paragraph(name, token));
+        text.push_str(&paragraph(name, token, kept(name, token)?.as_ref(), now));
     }
-    text.push_str("\nNothing is cached: tokens are not kept between calls, each call mints.\n");
     out::answer(&text)
 }
 
-fn paragraph(name: &str, token: &TokenConfig) -> String {
+/// What the store has of a token, in words.
+fn kept_in_words(record: &TokenRecord, now: Timestamp) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    let token = record.usable(now).map_or_else(
+        || "none kept: the next call mints".to_owned(),
+        |token| {
+            let moments = token.moments();
+            let phase = match moments.phase(now) {
+                Phase::Fresh => "fresh",
+                Phase::Due => "due for refresh",
+                _ => "close to its end",
+            };
+            match token.expires_at() {
+                Some(_) => {
+                    format!(
+                        "{} of {}, {phase}, {} s left",
+                        token.fingerprint(),
+                        token.source(),
+                        moments.expires_at.until(now).as_secs()
+                    )
+                }
+                None => format!("{} of {}, never expires", token.fingerprint(), token.source()),
+            }
+        },
+    );
+    lines.push(("token", token));
+    if let Some(failure) = &record.failure {
+        let wait = failure.not_before.since(now).as_secs();
+        let next = if wait == 0 { "may be tried now".to_owned() } else { format!("next attempt in {wait} s") };
+        lines.push(("failing", format!("{} ({next})", failure.error)));
+    }
+    lines
+}
+
+fn paragraph(name: &str, token: &TokenConfig, record: Option<&TokenRecord>, now: Timestamp) -> String {
     let mut lines = vec![one_line(name, 40)];
     let mut add = |key: &str, value: String| lines.push(format!("  {key:<9} {}", one_line(&value, 200)));
     add("provider", token.provider().to_owned());
@@ -54,11 +106,38 @@ fn paragraph(name: &str, token: &TokenConfig) -> String {
     for fallback in token.fallbacks() {
         add("fallback", fallback.to_owned());
     }
+    for (key, value) in record.map(|record| kept_in_words(record, now)).unwrap_or_default() {
+        add(key, value);
+    }
     lines.push(String::new());
     lines.join("\n")
 }
 
-fn object(name: &str, token: &TokenConfig) -> Value {
+/// What the store has of a token, for machines; `null` if it has none that can be used.
+fn kept_as_json(record: &TokenRecord, now: Timestamp) -> Value {
+    record.usable(now).map_or(Value::Null, |token| {
+        json!({
+            "fingerprint": token.fingerprint(),
+            "source": token.source(),
+            "phase": format!("{:?}", token.moments().phase(now)).to_lowercase(),
+            "expires_at": token.expires_at().map(rfc3339),
+            "expires_in": token.expires_at().map(|_| token.moments().expires_at.until(now).as_secs()),
+        })
+    })
+}
+
+fn failure_as_json(record: &TokenRecord, now: Timestamp) -> Value {
+    record.failure.as_ref().map_or(Value::Null, |failure| {
+        json!({
+            "kind": failure.error.kind().as_str(),
+            "message": failure.error.to_string(),
+            "in_a_row": failure.streak,
+            "next_attempt_in": failure.not_before.since(now).as_secs(),
+        })
+    })
+}
+
+fn object(name: &str, token: &TokenConfig, record: Option<&TokenRecord>, now: Timestamp) -> Value {
     json!({
         "name": name,
         "provider": token.provider(),
@@ -68,6 +147,7 @@ fn object(name: &str, token: &TokenConfig) -> Value {
         "export": if token.export() == Export::Never { "never" } else { "allowed" },
         "min_ttl_seconds": token.min_ttl().map(|min_ttl| min_ttl.as_secs()),
         "fallbacks": token.fallbacks(),
-        "cached": Value::Null,
+        "cached": record.map_or(Value::Null, |record| kept_as_json(record, now)),
+        "failure": record.map_or(Value::Null, |record| failure_as_json(record, now)),
     })
 }

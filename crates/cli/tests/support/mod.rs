@@ -41,7 +41,13 @@ impl Home {
     /// The command with an environment that holds nothing but this home.
     pub(crate) fn unexpired(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_unexpired"));
-        command.args(args).env_clear().env("HOME", self.path()).current_dir(self.path()).stdin(Stdio::null());
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.path())
+            .env("UNEXPIRED_STORE", self.path().join("store"))
+            .current_dir(self.path())
+            .stdin(Stdio::null());
         // Windows programs find their system folder by it.
         if let Some(root) = std::env::var_os("SystemRoot") {
             command.env("SystemRoot", root);

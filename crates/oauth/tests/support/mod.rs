@@ -38,6 +38,8 @@ pub enum Reply {
     Answer(u16, String),
     /// With further header lines, each ended by CRLF.
     With(u16, String, String),
+    /// These bytes.
+    Raw(String),
     /// The connection ends without an answer.
     Break,
     /// The connection ends in the middle of the answer.
@@ -90,6 +92,10 @@ impl Idp {
             Reply::Answer(status, body) => (status, String::new(), body.clone(), body.len()),
             Reply::With(status, headers, body) => (status, headers, body.clone(), body.len()),
             Reply::Cut(body) => (200, String::new(), body.clone(), body.len() + 10),
+            Reply::Raw(text) => {
+                let _ = socket.write_all(text.as_bytes()).await;
+                return;
+            }
             Reply::Break => return,
         };
         let answer =

@@ -3,7 +3,7 @@
 use super::placed::{self, PlacedSecret};
 use super::section::Section;
 use super::{ConfigError, token_file::TokenFile};
-use crate::{Chain, ErrorKind, MemoryStore, MintError, SecretSource, StoreError, TokenSource, TokenStore};
+use crate::{Chain, ErrorKind, MemoryStore, MintError, SecretRef, SecretSource, StoreError, TokenSource, TokenStore};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use unexpired_http::{Client, Roots};
@@ -160,7 +160,8 @@ fn oauth(section: &Section, clients: &Clients, stores: Stores) -> Built {
                 Stores::None => memory(),
                 Stores::Files => open_default()?,
             };
-            builder.refresh_token(secret(section, "refresh_token", clients)?).store(store)
+            let place = section.secret("refresh_token").map(SecretRef::place).unwrap_or_default();
+            builder.refresh_token(secret(section, "refresh_token", clients)?).place(&place).store(store)
         }
     };
     Ok(Arc::new(builder.build()?))

@@ -42,7 +42,6 @@
 mod build;
 mod duration;
 mod error;
-mod hosts;
 mod keys;
 mod missing;
 mod placed;
@@ -55,11 +54,12 @@ mod token_file;
 
 pub use duration::parse_duration;
 pub use error::ConfigError;
-pub use hosts::{HostPattern, hosts_allow};
 pub use reference::reference;
 pub use schema::schema;
 
-use crate::{ErrorKind, SecretRef, TokenManager, TokenManagerBuilder, TokenSource};
+pub use crate::{HostPattern, hosts_allow};
+
+use crate::{ErrorKind, SecretRef, StoredSource, TokenManager, TokenManagerBuilder, TokenSource, TokenStore};
 use section::{Reader, Section};
 use std::fmt;
 use std::io::Read as _;
@@ -240,6 +240,17 @@ impl Config {
         })
     }
 
+    /// The source of a token whose tokens everyone shares who uses the same store: see [`StoredSource`].
+    ///
+    /// # Errors
+    ///
+    /// As [`source`](Self::source).
+    pub fn stored_source(&self, name: &str, store: Arc<dyn TokenStore>) -> Result<StoredSource, ConfigError> {
+        let token = self.existing(name)?;
+        let stored = StoredSource::new(self.source(name)?, store, token.identity());
+        Ok(stored.min_ttl(token.min_ttl().unwrap_or_default()))
+    }
+
     /// The HTTP client of a token, with its `ca_file` and `roots`. Tokens that trust the same authorities share one.
     ///
     /// # Errors
@@ -327,6 +338,34 @@ impl TokenConfig {
     /// Whether it may leave the process.
     pub fn export(&self) -> Export {
         if self.section.text("export") == Some("never") { Export::Never } else { Export::Allowed }
+    }
+
+    /// Everything that makes its tokens what they are: provider, authority, tenant, client, scopes, subject, where its secrets are; of environment
+    /// variables with secrets a digest of what they hold now. Not its name, and not who gets it.
+    pub fn identity(&self) -> Vec<String> {
+        self.section.identity()
+    }
+
+    /// The files that hold its credentials, those of fallbacks included.
+    pub fn credential_files(&self) -> Vec<&Path> {
+        self.section.credential_files()
+    }
+
+    /// The environment variables that hold its credentials, those of fallbacks included.
+    pub fn credential_variables(&self) -> Vec<&str> {
+        self.section.credential_variables()
+    }
+
+    /// Whether minting may use up a credential that cannot be had again: a refresh token that the server rotates.
+    pub fn rotates(&self) -> bool {
+        let mut next = Some(&self.section);
+        while let Some(section) = next {
+            if section.text("grant") == Some("refresh_token") {
+                return true;
+            }
+            next = section.fallback();
+        }
+        false
     }
 
     /// The least life that it should have left when it is handed out.

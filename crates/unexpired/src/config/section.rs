@@ -1,10 +1,10 @@
 //! From TOML to values: every table is read by the table of keys, and nothing else is let through.
 
 use super::duration::parse_duration;
-use super::hosts::HostPattern;
 use super::keys::{self, Key, Shape};
 use super::suggest::nearest;
 use super::{ConfigError, is_name};
+use crate::HostPattern;
 use crate::SecretRef;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -125,6 +125,66 @@ impl Section {
             }
         }
         found
+    }
+
+    /// Everything here and in the fallbacks that makes a token what it is, text by text. Of secrets the place, and of a variable a digest of what
+    /// it holds: two processes with different ones must not share a token.
+    pub(super) fn identity(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (key, (_, value)) in &self.values {
+            if ABOUT_HANDING_OUT.contains(key) {
+                continue;
+            }
+            texts.push(format!("key:{key}"));
+            match value {
+                Value::Text(text) => texts.push(text.clone()),
+                Value::Texts(values) => texts.extend(values.iter().cloned()),
+                Value::Hosts(_) => {}
+                Value::Bool(value) => texts.push(value.to_string()),
+                Value::Duration(duration) => texts.push(duration.as_nanos().to_string()),
+                Value::Path(path) => texts.push(path.to_string_lossy().into_owned()),
+                Value::Secret(SecretRef::File(path)) => {
+                    texts.extend(["file".to_owned(), path.to_string_lossy().into_owned()]);
+                }
+                Value::Secret(SecretRef::Env(name)) => {
+                    texts.extend(["env".to_owned(), name.clone(), variable_digest(name)]);
+                }
+                Value::Secret(SecretRef::Command(argv)) => {
+                    texts.push("command".to_owned());
+                    texts.extend(argv.iter().cloned());
+                }
+                Value::Map(map) => texts.extend(map.iter().flat_map(|(name, value)| [name.clone(), value.clone()])),
+                Value::Fallback(section) => texts.extend(section.identity()),
+            }
+        }
+        texts
+    }
+
+    /// The files here and in the fallbacks that hold credentials.
+    pub(super) fn credential_files(&self) -> Vec<&Path> {
+        let mut files = Vec::new();
+        for (key, (_, value)) in &self.values {
+            match value {
+                Value::Secret(SecretRef::File(path)) => files.push(path.as_path()),
+                Value::Path(path) if *key == "refresh_token_file" => files.push(path.as_path()),
+                Value::Fallback(section) => files.extend(section.credential_files()),
+                _ => {}
+            }
+        }
+        files
+    }
+
+    /// The environment variables here and in the fallbacks that hold credentials.
+    pub(super) fn credential_variables(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for (_, value) in self.values.values() {
+            match value {
+                Value::Secret(SecretRef::Env(name)) => names.push(name.as_str()),
+                Value::Fallback(section) => names.extend(section.credential_variables()),
+                _ => {}
+            }
+        }
+        names
     }
 
     fn value(&self, key: &str) -> Option<&Value> {
@@ -579,6 +639,16 @@ fn alike(one: &str, other: &str) -> bool {
     const ADDRESSES: [&str; 5] = ["authority", "endpoint", "token_url", "issuer", "cloud"];
     [&SECRETS[..], &ADDRESSES[..]].iter().any(|family| family.contains(&one) && family.contains(&other))
 }
+
+/// A digest of what an environment variable holds now; empty if it is not set.
+fn variable_digest(name: &str) -> String {
+    std::env::var_os(name).map_or_else(String::new, |value| {
+        crate::Digest::of(&value.to_string_lossy()).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    })
+}
+
+/// Keys that say who gets a token, not what it is.
+const ABOUT_HANDING_OUT: [&str; 2] = ["hosts", "export"];
 
 const DURATION_REMEDY: &str = "write it as \"10m\", \"90s\" or \"1h30m\"";
 

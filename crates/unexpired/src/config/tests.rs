@@ -607,6 +607,18 @@ fn the_schema_knows_every_key() {
     assert_eq!(keys::PROVIDERS.map(|(name, _)| name), keys::PROVIDER_NAMES);
 }
 
+/// Errors name them as a remedy.
+#[test]
+fn the_ways_of_client_authentication_are_called_here_as_their_errors_call_them() {
+    use unexpired_oauth::ClientAuth;
+    let shape = keys::TOKEN.iter().find(|key| key.name == "client_auth").map(|key| &key.shape);
+    let Some(keys::Shape::Choice(names)) = shape else { panic!("client_auth is a choice") };
+    let ways = [ClientAuth::Basic, ClientAuth::Post, ClientAuth::None].map(ClientAuth::as_str);
+    assert_eq!(*names, ways);
+    let error = "basic auth".parse::<ClientAuth>().unwrap_err().to_string();
+    assert!(ways.iter().all(|way| error.contains(way)), "{error}");
+}
+
 /// `UNEXPIRED_BLESS=1 cargo test -p unexpired --features config` writes the page.
 #[test]
 fn the_reference_page_is_the_generated_one() {
@@ -683,4 +695,43 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_tokens_identity_is_everything_but_its_name_and_who_gets_it() {
+    let identity = |text: &str| Config::parse(text, "f").unwrap().tokens().next().unwrap().identity();
+    let base = "[token.a]\nprovider = \"ibm\"\napi_key = { file = \"/k\" }\n";
+    let same = [
+        "[token.b]\nprovider = \"ibm\"\napi_key = { file = \"/k\" }\n",
+        "[token.a]\napi_key = { file = \"/k\" }\nprovider = \"ibm\"\nhosts = [\"a.example.com\"]\nexport = \"never\"\n",
+    ];
+    for text in same {
+        assert_eq!(identity(text), identity(base), "{text}");
+    }
+    let others = [
+        "[token.a]\nprovider = \"ibm\"\napi_key = { file = \"/l\" }\n",
+        "[token.a]\nprovider = \"ibm\"\napi_key = { env = \"K\" }\n",
+        "[token.a]\nprovider = \"ibm\"\napi_key = { command = [\"/k\"] }\n",
+        "[token.a]\nprovider = \"ibm\"\napi_key = { file = \"/k\" }\nscope = \"s\"\n",
+        "[token.a]\nprovider = \"ibm\"\napi_key = { file = \"/k\" }\nendpoint = \"https://iam.example.com\"\n",
+        "[token.a]\nprovider = \"ibm\"\napi_key = { file = \"/k\" }\n[token.a.fallback]\nprovider = \"command\"\ncommand = [\"p\"]\n",
+    ];
+    for text in others {
+        assert_ne!(identity(text), identity(base), "{text}");
+    }
+}
+
+#[test]
+fn what_holds_a_tokens_credentials() {
+    let text = "[token.a]\nprovider = \"oauth\"\ntoken_url = \"https://as.example.com/t\"\ngrant = \"refresh_token\"\nclient_id = \"c\"\n\
+        refresh_token_file = \"/rt\"\nclient_secret = { env = \"S\" }\n[token.a.fallback]\nprovider = \"ibm\"\napi_key = { file = \"/k\" }\n";
+    let config = Config::parse(text, "f").unwrap();
+    let token = config.token("a").unwrap();
+    let mut files: Vec<_> = token.credential_files().into_iter().map(|path| path.display().to_string()).collect();
+    files.sort();
+    assert_eq!(files, ["/k", "/rt"]);
+    assert_eq!(token.credential_variables(), ["S"]);
+    assert!(token.rotates());
+    let config = Config::parse("[token.a]\nprovider = \"ibm\"\napi_key = { env = \"K\" }\n", "f").unwrap();
+    assert!(!config.token("a").unwrap().rotates());
 }

@@ -3,7 +3,8 @@
 //! A store of records keeps the lock between processes, and the note that a token was sent; the file keeps the token itself, for people and
 //! for other programs. A new token is durable in the record before the file is replaced. So after a crash in between the file is the older of
 //! the two: the record remembers over which content it was written, and is believed while the file still has that content. Any other
-//! content was put there by somebody who signed in again.
+//! content was put there by somebody who signed in again, before a token was redeemed or meanwhile: it is not overwritten. Neither is a file put
+//! back that somebody has taken away.
 
 use crate::secret_ref::{off_thread, read_now, shown, stamp};
 use crate::{
@@ -50,7 +51,7 @@ impl TokenStore for TokenFile {
     fn lock(&self, _key: &StoreKey) -> BoxFuture<'_, Result<Box<dyn StoreGuard>, StoreError>> {
         Box::pin(async move {
             let records = self.records.lock(&self.key).await?;
-            Ok(Box::new(Guard { path: self.path.clone(), records }) as Box<dyn StoreGuard>)
+            Ok(Box::new(Guard { path: self.path.clone(), records, over: None }) as Box<dyn StoreGuard>)
         })
     }
 }
@@ -58,15 +59,21 @@ impl TokenStore for TokenFile {
 struct Guard {
     path: PathBuf,
     records: Box<dyn StoreGuard>,
+    /// The digest of what the file held when it was loaded, or what was written there since: only that may be replaced.
+    over: Option<String>,
 }
 
 impl StoreGuard for Guard {
     fn load(&mut self) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
         Box::pin(async move {
-            let (record, stale) = newest(self.records.load().await?, read(&self.path).await?);
-            if stale {
+            let in_file = read(&self.path).await?;
+            let over = digest(in_file.expose());
+            let (record, stale) = newest(self.records.load().await?, in_file);
+            let first = self.over.is_none();
+            self.over.get_or_insert(over);
+            if stale && first {
                 // Best effort: the record is believed either way.
-                let _ = replace(&self.path, record.token.clone()).await;
+                let _ = self.put_in_file(&record.token).await;
             }
             Ok(Some(Record::RefreshToken(record)))
         })
@@ -77,15 +84,35 @@ impl StoreGuard for Guard {
             let Record::RefreshToken(record) = record else {
                 return Err(StoreError::new("a refresh_token_file keeps refresh tokens only"));
             };
-            let before = read(&self.path).await?;
-            let mut noted = RefreshTokenRecord::new(record.token.clone(), digest(before.expose()));
-            noted.unanswered = record.unanswered;
+            let over = match &self.over {
+                Some(over) => over.clone(),
+                None => self.over.insert(digest(read(&self.path).await?.expose())).clone(),
+            };
+            let mut noted = RefreshTokenRecord::new(record.token.clone(), over);
+            (noted.unanswered, noted.rotates) = (record.unanswered, record.rotates);
+            // Before anything is asked of the file: from here on the token is durable.
             self.records.commit(Record::RefreshToken(noted)).await?;
-            if before.expose() == record.token.expose() {
+            self.put_in_file(&record.token).await
+        })
+    }
+}
+
+impl Guard {
+    /// Replaces the file, unless somebody else has.
+    async fn put_in_file(&mut self, token: &Secret) -> Result<(), StoreError> {
+        let ours = digest(token.expose());
+        let Ok(found) = read(&self.path).await.map(|found| digest(found.expose())) else {
+            // Gone, or empty: somebody signs out or in at this moment. The record holds the token.
+            return Ok(());
+        };
+        if found != ours {
+            if self.over.as_ref() != Some(&found) {
                 return Ok(());
             }
-            replace(&self.path, record.token).await
-        })
+            replace(&self.path, token.clone()).await?;
+        }
+        self.over = Some(ours);
+        Ok(())
     }
 }
 
@@ -226,6 +253,65 @@ mod tests {
         fs::write(&path, "rt-1\n").unwrap();
         assert_eq!(held(&store).await, ("rt-2".into(), 0));
         assert_eq!(fs::read_to_string(&path).unwrap(), "rt-2\n", "and the file is put right");
+    }
+
+    #[tokio::test]
+    async fn who_signs_in_again_while_a_token_is_redeemed_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rt");
+        fs::write(&path, "rt-1\n").unwrap();
+        let store = TokenFile::new(&path, Arc::new(MemoryStore::new()));
+        let mut guard = store.lock(&StoreKey::of(&["any"])).await.unwrap();
+        guard.load().await.unwrap();
+        guard.commit(record("rt-1", 1)).await.unwrap();
+        fs::write(&path, "rt-new\n").unwrap();
+        // As after an error, when the record is looked at again.
+        guard.load().await.unwrap();
+        guard.commit(record("rt-2", 0)).await.unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "rt-new\n");
+        drop(guard);
+        assert_eq!(held(&store).await, ("rt-new".into(), 0));
+
+        // The file has had the content of the record's token before: it is ours to replace.
+        commit(&store, record("rt-newer", 0)).await;
+        assert_eq!(fs::read_to_string(&path).unwrap(), "rt-newer\n");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_goes_away_while_a_token_is_redeemed_costs_no_token() {
+        for (what, away) in [("gone", None), ("empty", Some("")), ("half written", Some("\n"))] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("rt");
+            fs::write(&path, "rt-1\n").unwrap();
+            let records = MemoryStore::new();
+            let store = TokenFile::new(&path, Arc::new(records.clone()));
+            let mut guard = store.lock(&StoreKey::of(&["any"])).await.unwrap();
+            guard.load().await.unwrap();
+            match away {
+                None => fs::remove_file(&path).unwrap(),
+                Some(text) => fs::write(&path, text).unwrap(),
+            }
+            guard.commit(record("rt-2", 0)).await.unwrap();
+            drop(guard);
+            assert_eq!(fs::read_to_string(&path).ok().as_deref(), away, "{what}: signed out is signed out");
+            // Whoever puts the old content back (an editor, a backup) finds the new token.
+            fs::write(&path, "rt-1\n").unwrap();
+            assert_eq!(held(&store).await, ("rt-2".into(), 0), "{what}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), "rt-2\n", "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whether_the_server_rotates_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rt");
+        fs::write(&path, "rt-1\n").unwrap();
+        let store = TokenFile::new(&path, Arc::new(MemoryStore::new()));
+        let mut kept = RefreshTokenRecord::new(Secret::new("rt-1"), digest(PLACEHOLDER));
+        kept.rotates = Some(false);
+        commit(&store, Record::RefreshToken(kept)).await;
+        let found = store.load(&StoreKey::of(&["any"])).await.unwrap();
+        assert!(matches!(found, Some(Record::RefreshToken(found)) if found.rotates == Some(false)));
     }
 
     #[cfg(unix)]

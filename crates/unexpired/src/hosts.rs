@@ -9,7 +9,7 @@ use std::net::Ipv6Addr;
 /// looked at.
 ///
 /// ```
-/// use unexpired::config::HostPattern;
+/// use unexpired::HostPattern;
 ///
 /// let pattern = HostPattern::parse("*.openai.azure.us")?;
 /// assert!(pattern.covers("contoso.openai.azure.us"));
@@ -70,6 +70,14 @@ impl HostPattern {
     }
 }
 
+impl std::str::FromStr for HostPattern {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        Self::parse(text)
+    }
+}
+
 impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.below, self.host.contains(':')) {
@@ -89,7 +97,7 @@ impl fmt::Debug for HostPattern {
 /// Whether any of `patterns` covers `host`. Without patterns no host is allowed.
 ///
 /// ```
-/// use unexpired::config::{HostPattern, hosts_allow};
+/// use unexpired::{HostPattern, hosts_allow};
 ///
 /// let hosts = [HostPattern::parse("api.example.com")?];
 /// assert!(hosts_allow(&hosts, "API.example.com."));
@@ -98,6 +106,14 @@ impl fmt::Debug for HostPattern {
 /// ```
 pub fn hosts_allow(patterns: &[HostPattern], host: &str) -> bool {
     patterns.iter().any(|pattern| pattern.covers(host))
+}
+
+/// Whether `host` is this machine: `localhost`, `127.0.0.0/8`, `::1`. Names are not resolved.
+#[cfg(any(feature = "reqwest-middleware", feature = "tower"))]
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = normal(host);
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&host);
+    host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// In lower case and without the dot of the root.

@@ -1,0 +1,136 @@
+//! Handing out: the one place from which every command that gives a token away gets it, and where a refused one is reported.
+
+use crate::args::Args;
+use crate::failure::Failure;
+use crate::project::{Project, command};
+use crate::shared::{self, Subject};
+use crate::ticket::{self, Ticket};
+use std::time::{Duration, SystemTime};
+use unexpired::config::Export;
+use unexpired::{BoxFuture, Clock, Error, ErrorKind, Refusal, Secret, SystemClock, Timestamp, Token};
+
+/// What is asked of a token.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ask {
+    /// The least life that it should have left; a shorter one is handed out all the same, marked `short`.
+    pub(crate) min_ttl: Option<Duration>,
+    /// How long to wait for it.
+    pub(crate) timeout: Option<Duration>,
+    /// A new one, though one is kept that looks usable: somebody has reason to believe that it is refused.
+    pub(crate) fresh: bool,
+}
+
+impl Ask {
+    /// The least life that this token should have.
+    pub(crate) fn least_life(&self, _token: &Token) -> Duration {
+        self.min_ttl.unwrap_or_default()
+    }
+}
+
+/// A token that may leave the process.
+#[derive(Debug)]
+pub(crate) struct Handed {
+    pub(crate) token: Token,
+    /// Its name in the configuration.
+    pub(crate) name: String,
+    /// It lives less than was asked.
+    pub(crate) short: bool,
+    /// It is the one that was kept, because no other could be had: why.
+    pub(crate) instead: Option<Error>,
+}
+
+impl Handed {
+    /// How long it lives; `None` if it does not expire.
+    pub(crate) fn remaining(&self) -> Option<Duration> {
+        self.token.expires_at().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default())
+    }
+}
+
+/// The token `name` of the configuration, good for use now. One with `export = "never"` is forbidden.
+pub(crate) fn token(args: &Args, name: &str, ask: &Ask) -> Result<Handed, Failure> {
+    // Before it is read: a file that is replaced meanwhile makes the ticket a useless one, not a wrong one.
+    let stamp = ticket::stamp(&crate::project::path(args)?);
+    let project = Project::load(args)?;
+    if project.token(name)?.export() == Export::Never {
+        return Err(Failure::of(ErrorKind::Forbidden, format!("{name}: the token is not printed: export = \"never\""))
+            .hint(format!("ask whether it works without showing it: {} probe {name}", project.command)));
+    }
+    let subject = Subject::configured(&project, name)?;
+    let (outcome, kept) = shared::token(args, &subject, ask)?;
+    if let Some((store, key, revision)) = kept.filter(|_| outcome.is_ok()) {
+        Ticket::of(&subject, key, project.token(name)?, stamp, revision).keep(&store, &project.path, name);
+    }
+    outcome.map_err(|error| explain(&error, args, Some(name), ask))
+}
+
+fn explain(error: &Error, args: &Args, name: Option<&str>, ask: &Ask) -> Failure {
+    let Some(name) = name else {
+        // Without a configuration the token is called as its source is.
+        return Failure::of(error.kind(), error.cause());
+    };
+    let failure = Failure::of(error.kind(), error);
+    if error.kind() == ErrorKind::TimedOut && ask.timeout.is_some_and(|timeout| timeout < LONGEST_MINT) {
+        return failure.hint(format!("allow more time: {} token {name} --timeout 20s", command(args)));
+    }
+    failure
+}
+
+/// Says that a resource refused the token `name` with this text.
+pub(crate) fn reject(args: &Args, name: &str, token_text: &Secret) -> Result<Refusal, Failure> {
+    let project = Project::load(args)?;
+    shared::reject(&Subject::configured(&project, name)?, token_text)
+}
+
+/// The token of a vendor's environment variables.
+pub(crate) fn of_environment(args: &Args, provider: &str, scope: Option<&str>, ask: &Ask) -> Result<Handed, Failure> {
+    let (outcome, _) = shared::token(args, &Subject::of_environment(provider, scope)?, ask)?;
+    outcome.map_err(|error| explain(&error, args, None, ask))
+}
+
+/// The system's clocks, waiting on the runtime of whoever waits.
+pub(crate) struct HereClock;
+
+impl Clock for HereClock {
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(async move { tokio::time::sleep(duration).await })
+    }
+}
+
+/// What a mint may take; to allow more changes nothing.
+const LONGEST_MINT: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+    use unexpired::MintError;
+
+    /// What is said of a mint that took too long, called with these arguments.
+    fn too_slow(line: &str, name: Option<&str>, timeout: Option<u64>) -> String {
+        let args = Args::parse_from(line.split(' '));
+        let ask = Ask { timeout: timeout.map(Duration::from_secs), ..Ask::default() };
+        let error = Error::new("corp", MintError::new(ErrorKind::TimedOut, "too slow").from_source("oauth"));
+        format!("{:?}", explain(&error, &args, name, &ask))
+    }
+
+    #[test]
+    fn more_time_is_advised_where_that_helps_and_for_the_same_configuration() {
+        let corp = Some("corp");
+        let rows = [
+            ("unexpired token corp", "allow more time: unexpired token corp --timeout 20s"),
+            ("unexpired --config /a/c.toml token corp", "unexpired --config /a/c.toml token corp"),
+            ("unexpired --config /a'b.toml token corp", r"--config '/a'\\''b.toml' token"),
+        ];
+        for (line, hint) in rows {
+            assert!(too_slow(line, corp, Some(4)).contains(hint), "{}", too_slow(line, corp, Some(4)));
+        }
+        for timeout in [Some(20), Some(30), None] {
+            assert!(!too_slow("unexpired token corp", corp, timeout).contains("more time"));
+        }
+        assert!(too_slow("unexpired token --provider oauth", None, Some(4)).contains("\"oauth: too slow\""));
+    }
+}
