@@ -169,10 +169,7 @@ impl Failure {
         if let Some(code) = self.error_code.as_deref().or(self.error.as_deref()) {
             mint_error = mint_error.code(code);
         }
-        match remedy(kind, status, error) {
-            Some(remedy) => mint_error.remedy(remedy),
-            None => mint_error,
-        }
+        mint_error.remedy(remedy(kind, status, error, self.is_html))
     }
 }
 
@@ -190,8 +187,8 @@ impl fmt::Debug for Failure {
     }
 }
 
-fn remedy(kind: ErrorKind, status: u16, error: &str) -> Option<&'static str> {
-    Some(match (kind, error) {
+fn remedy(kind: ErrorKind, status: u16, error: &str, is_html: bool) -> &'static str {
+    match (kind, error) {
         (ErrorKind::Denied, "invalid_client") => "check the client id and its secret, key or certificate",
         (ErrorKind::Denied, "invalid_grant") => {
             "sign in again or replace the credential; if it signs assertions, check the clock"
@@ -208,8 +205,11 @@ fn remedy(kind: ErrorKind, status: u16, error: &str) -> Option<&'static str> {
             "redirects are not followed: set the address that the endpoint really has"
         }
         (ErrorKind::Misconfigured, _) => "check the address of the token endpoint",
-        _ => return None,
-    })
+        (ErrorKind::Unavailable, _) if is_html => IN_BETWEEN,
+        (ErrorKind::Unavailable, _) => "try again later",
+        (ErrorKind::Denied, _) => "look up what its code means at the provider",
+        _ => "check the address of the token endpoint, and whether a proxy answers in its place",
+    }
 }
 
 fn status_text(status: u16) -> String {
@@ -246,6 +246,9 @@ fn cut(value: &str) -> &str {
     value.char_indices().nth(MAX_TEXT).and_then(|(at, _)| value.get(..at)).unwrap_or(value)
 }
 
+/// Of a page where JSON should be. `Response` says the same of one with status 200.
+pub(crate) const IN_BETWEEN: &str =
+    "try again later; if it lasts, check whether a proxy or a sign-in page stands in between";
 const MAX_TEXT: usize = 4096;
 const MAX_CLAIMS: usize = 8192;
 const MAX_CODES: usize = 16;
@@ -292,7 +295,9 @@ mod tests {
             (418, "teapot", Malformed),
             (101, "x", Malformed),
         ] {
-            assert_eq!(error(status, body).kind(), kind, "{status} {body}");
+            let error = error(status, body);
+            assert_eq!(error.kind(), kind, "{status} {body}");
+            assert!(error.remedy_text().is_some(), "{status} {body}: what to do now?");
         }
     }
 

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use unexpired_core::{ErrorKind, MintError, Secret, Timestamp};
 use zeroize::Zeroizing;
 
+use crate::failure::IN_BETWEEN;
 use crate::{Failure, TokenResponse, date, echo};
 
 /// An answer: its status, its headers and its whole body, at most 1 MiB. The body's memory is wiped, and `Debug` shows none of it.
@@ -133,7 +134,11 @@ impl Response {
     }
 
     pub(crate) fn malformed(&self, message: &str) -> MintError {
-        MintError::new(ErrorKind::Malformed, message).host(&*self.host)
+        let remedy = match self.json_text().trim_ascii_start() {
+            [b'<', ..] => IN_BETWEEN,
+            _ => "try again; if it lasts, check the address of the endpoint",
+        };
+        MintError::new(ErrorKind::Malformed, message).host(&*self.host).remedy(remedy)
     }
 
     /// Why the body is not what was hoped for, without any of its text.

@@ -37,13 +37,18 @@ impl SendError {
 
     /// The request had gone out, or may have.
     pub(crate) fn after(error: MintError) -> Self {
+        let error = if error.remedy_text().is_some() {
+            error
+        } else {
+            error.remedy("try again; if it lasts, check the address of the endpoint")
+        };
         Self { error, maybe_received: true }
     }
 
     /// The whole exchange took too long.
     pub(crate) fn too_slow(host: &str, limit: Duration) -> Self {
         let message = format!("no complete answer within {}", seconds(limit));
-        Self::after(MintError::new(ErrorKind::TimedOut, message).host(host))
+        Self::after(MintError::new(ErrorKind::TimedOut, message).host(host).remedy(AGAIN))
     }
 
     /// The certificate files took all the time.
@@ -62,7 +67,11 @@ impl SendError {
             let (kind, message, remedy) = tls_words(tls);
             return Self::new(kind, &message, remedy, host, !unsent);
         } else if error.is_builder() {
-            (ErrorKind::Misconfigured, "the request cannot be built".to_owned(), None)
+            (
+                ErrorKind::Misconfigured,
+                "the request cannot be built".to_owned(),
+                Some("check the address, and what is configured to be sent"),
+            )
         } else if error.is_dns() {
             (
                 ErrorKind::Unavailable,
@@ -70,15 +79,15 @@ impl SendError {
                 Some("check the name and the network"),
             )
         } else if error.is_timeout() && connecting {
-            (ErrorKind::TimedOut, format!("no connection within {}", seconds(way.connect_timeout)), None)
+            (ErrorKind::TimedOut, format!("no connection within {}", seconds(way.connect_timeout)), Some(network(way)))
         } else if error.is_timeout() {
-            (ErrorKind::TimedOut, "the connection timed out".to_owned(), None)
+            (ErrorKind::TimedOut, "the connection timed out".to_owned(), Some(AGAIN))
         } else if connecting {
             connect_words(error, way)
         } else if says(error, |text| NO_HTTP.iter().any(|start| text.starts_with(start))) {
-            (ErrorKind::Malformed, "the answer is no HTTP".to_owned(), None)
+            (ErrorKind::Malformed, "the answer is no HTTP".to_owned(), Some("check the endpoint's scheme and port"))
         } else {
-            (ErrorKind::Unavailable, "the connection broke before the answer was complete".to_owned(), None)
+            (ErrorKind::Unavailable, "the connection broke before the answer was complete".to_owned(), Some(AGAIN))
         };
         Self::new(kind, &message, remedy, host, !(connecting || error.is_builder()))
     }
@@ -116,7 +125,7 @@ pub(crate) struct Way {
 type Words = (ErrorKind, String, Option<&'static str>);
 
 fn connect_words(error: &reqwest::Error, way: &Way) -> Words {
-    let unavailable = |message: &str, remedy| (ErrorKind::Unavailable, message.to_owned(), remedy);
+    let unavailable = |message: &str, remedy| (ErrorKind::Unavailable, message.to_owned(), Some(remedy));
     if says(error, |text| text.contains("proxy authorization required")) {
         return (
             ErrorKind::Misconfigured,
@@ -125,26 +134,38 @@ fn connect_words(error: &reqwest::Error, way: &Way) -> Words {
         );
     }
     if says(error, |text| text.starts_with("tunnel error: failed to create")) {
-        return unavailable("no connection to the proxy", Some("check HTTPS_PROXY or the configured proxy"));
+        return unavailable("no connection to the proxy", "check HTTPS_PROXY or the configured proxy");
     }
     if says(error, |text| text.starts_with("tunnel error")) {
-        let remedy = Some("check the proxy, or name the host in NO_PROXY");
+        let remedy = "check the proxy, or name the host in NO_PROXY";
         return unavailable("the proxy opens no connection to this host", remedy);
     }
-    let proxy = way.maybe_proxied.then_some("check the network, and HTTPS_PROXY if it is set");
+    let network = network(way);
     match cause(error) {
-        Some(io::ErrorKind::ConnectionRefused) => unavailable("connection refused", proxy),
+        Some(io::ErrorKind::ConnectionRefused) if way.maybe_proxied => unavailable("connection refused", network),
+        Some(io::ErrorKind::ConnectionRefused) => {
+            // The port alone is taken of the address: the rest of it may be for nobody's eyes.
+            let port = error.url().and_then(url::Url::port_or_known_default);
+            let message = port
+                .map_or_else(|| "connection refused".to_owned(), |port| format!("connection refused at port {port}"));
+            unavailable(&message, "check that the server runs, and its address")
+        }
         Some(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe) => {
-            unavailable("the connection was reset before the request was sent", None)
+            unavailable("the connection was reset before the request was sent", AGAIN)
         }
-        Some(io::ErrorKind::UnexpectedEof) => unavailable("the connection was closed during the TLS handshake", None),
+        Some(io::ErrorKind::UnexpectedEof) => unavailable("the connection was closed during the TLS handshake", AGAIN),
         Some(io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => {
-            unavailable("the network does not reach this host", proxy)
+            unavailable("the network does not reach this host", network)
         }
-        Some(io::ErrorKind::TimedOut) => (ErrorKind::TimedOut, "no connection".to_owned(), proxy),
-        Some(kind) => unavailable(&format!("no connection ({kind})"), proxy),
-        None => unavailable("no connection", proxy),
+        Some(io::ErrorKind::TimedOut) => (ErrorKind::TimedOut, "no connection".to_owned(), Some(network)),
+        Some(kind) => unavailable(&format!("no connection ({kind})"), network),
+        None => unavailable("no connection", network),
     }
+}
+
+/// What to look at where there is no way to the host.
+fn network(way: &Way) -> &'static str {
+    if way.maybe_proxied { "check the network, and HTTPS_PROXY if it is set" } else { "check the network" }
 }
 
 /// A certificate that is not trusted is `Unavailable`: a portal or an inspecting proxy in between goes away again.
@@ -199,7 +220,7 @@ fn tls_words(error: &rustls::Error) -> Words {
         rustls::Error::PeerIncompatible(why) => {
             unavailable(&format!("no common TLS version or cipher ({why:?})"), "the server's TLS may be too old")
         }
-        other => (ErrorKind::Unavailable, format!("TLS failed: {other}"), None),
+        other => (ErrorKind::Unavailable, format!("TLS failed: {other}"), Some(AGAIN)),
     }
 }
 
@@ -255,6 +276,7 @@ pub(crate) fn seconds(duration: Duration) -> String {
     format!("{tenths} s")
 }
 
+const AGAIN: &str = "try again; if it lasts, check the network";
 const CA_FILE: &str = "if TLS is inspected here, set ca_file to the company's CA certificate";
 /// How the texts of the layer below begin where an answer cannot be parsed.
 const NO_HTTP: [&str; 3] = ["invalid HTTP", "invalid content-length", "message head is too large"];

@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::{Server, TOKEN, answer, ok};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
-use unexpired_core::{ErrorKind, MintRequest, Secret};
+use unexpired_core::{ErrorKind, MintError, MintRequest, Secret};
 use unexpired_http::{BasicAuth, Client, Endpoint, Form, Response, SendError};
 
 const SECRET: &str = "hunter2-hunter2";
@@ -24,6 +24,7 @@ async fn mint_with(client: &Client, endpoint: &Endpoint) -> Result<Response, Sen
         assert!(!shown.contains("hunter2") && !shown.contains("/token"), "{shown}");
         assert!(shown.contains(endpoint.host()), "{shown}");
         assert!(error.to_string().chars().count() <= 300);
+        assert!(MintError::from(error.clone()).remedy_text().is_some(), "what to do now? {error}");
     }
     answer
 }
@@ -155,7 +156,7 @@ async fn a_refused_connection_was_not_received() {
         let error = mint(&Endpoint::parse(&format!("http://{host}:{port}/token")).unwrap()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(!error.maybe_received());
-        assert!(error.to_string().contains("connection refused"), "{error}");
+        assert!(error.to_string().contains(&format!("connection refused at port {port};")), "{error}");
     }
 }
 

@@ -259,3 +259,46 @@ fn the_configuration_names_files_that_are_private_and_go_away() {
     drop(lab);
     assert!(!folder.exists());
 }
+
+/// Programs in other languages have nothing but the page and the answer of `GET /lab`.
+#[test]
+fn every_path_and_every_fault_stands_on_the_page() {
+    let lab = start();
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/lab.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let told = get(&lab.endpoints().lab).json();
+    let mut paths = 0;
+    for control in told["control"].as_array().unwrap() {
+        let path = control["path"].as_str().unwrap();
+        for method in control["methods"].as_array().unwrap() {
+            let method = method.as_str().unwrap();
+            paths += 1;
+            assert!(page.contains(&format!("| `{method} {path}` |")), "{method} {path}");
+            let status = send(&lab, method, path, "{}").status;
+            assert!(!matches!(status, 404 | 405), "{method} {path}: {status}");
+        }
+        assert_eq!(send(&lab, "PUT", path, "{}").status, 405, "{path}");
+    }
+    let rows = page
+        .lines()
+        .filter(|line| ["| `GET /", "| `POST /", "| `DELETE /"].iter().any(|start| line.starts_with(start)));
+    assert_eq!(rows.count(), paths + 1, "one row for each, and one for `/lab/check`");
+    assert!(get(&format!("{}/lab/nothing", lab.endpoints().url)).text("error_description").contains("GET /lab names"));
+
+    // What is no fault is answered with the names of all that are.
+    let answer = tell(&lab, "/lab/faults", &json!({ "fault": "?" }));
+    let names: Vec<String> =
+        answer.text("error_description").split('`').skip(3).step_by(2).map(str::to_owned).collect();
+    assert!(names.len() >= 17, "{answer:?}");
+    let table = page.split("| `fault` | with |").nth(1).unwrap().split("\n\n").next().unwrap();
+    for name in names {
+        assert!(table.contains(&format!("`{name}`")), "{name}");
+    }
+    // And the same tables stand in the crate's documentation.
+    let crate_page = include_str!("../src/lab/mod.rs");
+    for row in page.lines().filter(|line| line.starts_with("| `") && line.contains("/lab/")) {
+        if row.starts_with("| `GET") || row.starts_with("| `POST") || row.starts_with("| `DELETE") {
+            assert!(crate_page.contains(row), "{row}");
+        }
+    }
+}

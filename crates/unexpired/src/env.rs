@@ -11,10 +11,13 @@
 //! [configuration](crate::config) never reads these variables.
 #![cfg_attr(not(feature = "config"), allow(rustdoc::broken_intra_doc_links, reason = "the configuration is a feature"))]
 
+mod words;
+
 #[cfg(any(feature = "entra", feature = "ibm", feature = "oauth"))]
 use crate::Secret;
 use crate::{ErrorKind, MintError, TokenSource};
 use std::sync::Arc;
+use words::{Words, in_words, said_in};
 
 /// A source of `provider` (`entra`, `google`, `ibm` or `oauth`), made of this process's environment variables. Secrets are taken from them now;
 /// files are read when a token is minted.
@@ -72,15 +75,19 @@ pub fn source_from(
 ) -> Result<Arc<dyn TokenSource>, MintError> {
     let variables = Variables { variable: &variable };
     let scope = scope.map(str::trim).filter(|scope| !scope.is_empty());
+    let speaking = |made: Result<Arc<dyn TokenSource>, MintError>, words: Words| match made {
+        Ok(source) => Ok(in_words(source, words)),
+        Err(error) => Err(said_in(words, &error)),
+    };
     match provider {
         #[cfg(feature = "entra")]
-        "entra" => entra(scope, &variables),
+        "entra" => speaking(entra(scope, &variables), words::ENTRA),
         #[cfg(feature = "google")]
-        "google" => google(scope, &variables),
+        "google" => speaking(google(scope, &variables), words::GOOGLE),
         #[cfg(feature = "ibm")]
-        "ibm" => ibm(scope, &variables),
+        "ibm" => speaking(ibm(scope, &variables), words::IBM),
         #[cfg(feature = "oauth")]
-        "oauth" => oauth(scope, &variables),
+        "oauth" => speaking(oauth(scope, &variables), words::OAUTH),
         _ if ["entra", "google", "ibm", "oauth"].contains(&provider) => {
             let message = format!("the provider {provider} was not compiled in");
             Err(MintError::new(ErrorKind::Misconfigured, message)
@@ -151,13 +158,14 @@ fn entra(scope: Option<&str>, variables: &Variables<'_>) -> Result<Arc<dyn Token
         }
     })?;
     let Some(scope) = scope else {
-        return Err(misconfigured("no scope was given")
-            .remedy("give the resource and /.default, as in https://management.azure.com/.default"));
+        return Err(misconfigured("no scope was given").remedy(
+            "add --scope with the resource and /.default, such as --scope https://management.azure.com/.default",
+        ));
     };
     let secret = Arc::new(Secret::new(client_secret));
     let mut builder = unexpired_entra::ClientSecret::builder(&tenant, &client_id, secret).scope(scope);
     if let Some(host) = variables.get("AZURE_AUTHORITY_HOST") {
-        builder = builder.authority(&with_scheme(&host));
+        builder = builder.authority(&address("AZURE_AUTHORITY_HOST", &host)?);
     }
     Ok(Arc::new(builder.build()?))
 }
@@ -202,7 +210,7 @@ fn ibm(scope: Option<&str>, variables: &Variables<'_>) -> Result<Arc<dyn TokenSo
         builder = builder.scope(scope);
     }
     if let Some(endpoint) = variables.get("IBMCLOUD_IAM_API_ENDPOINT") {
-        builder = builder.endpoint(&with_scheme(&endpoint));
+        builder = builder.endpoint(&address("IBMCLOUD_IAM_API_ENDPOINT", &endpoint)?);
     }
     Ok(Arc::new(builder.build()?))
 }
@@ -215,8 +223,14 @@ fn oauth(scope: Option<&str>, variables: &Variables<'_>) -> Result<Arc<dyn Token
         (Some(_), Some(_)) => {
             return Err(misconfigured("OAUTH_TOKEN_URL and OAUTH_ISSUER are both set").remedy("unset one of them"));
         }
-        (Some(url), None) => (Server::token_url(&url)?, variables.all(required)?),
-        (None, Some(issuer)) => (Server::issuer(&issuer)?, variables.all(required)?),
+        (Some(url), None) => {
+            let server = Server::token_url(&url).map_err(|error| words::about("OAUTH_TOKEN_URL", &error))?;
+            (server, variables.all(required)?)
+        }
+        (None, Some(issuer)) => {
+            let server = Server::issuer(&issuer).map_err(|error| words::about("OAUTH_ISSUER", &error))?;
+            (server, variables.all(required)?)
+        }
         (None, None) => {
             let missing: Vec<&str> = required.into_iter().filter(|name| variables.get(name).is_none()).collect();
             let rest = if missing.is_empty() { String::new() } else { format!(", {}", missing.join(", ")) };
@@ -236,11 +250,13 @@ fn oauth(scope: Option<&str>, variables: &Variables<'_>) -> Result<Arc<dyn Token
     Ok(Arc::new(builder.build()?))
 }
 
-/// These variables hold a host or a URL.
+/// The address in a variable that holds a host or a URL. What is wrong with it is told with the variable's name.
 #[cfg(any(feature = "entra", feature = "ibm"))]
-fn with_scheme(host: &str) -> String {
+fn address(variable: &str, host: &str) -> Result<String, MintError> {
     let host = host.trim();
-    if host.contains("://") { host.to_owned() } else { format!("https://{host}") }
+    let address = if host.contains("://") { host.to_owned() } else { format!("https://{host}") };
+    unexpired_http::Endpoint::parse(&address).map_err(|error| words::about(variable, &error))?;
+    Ok(address)
 }
 
 #[cfg_attr(not(feature = "google"), allow(dead_code, reason = "each is some provider's"))]
@@ -297,7 +313,44 @@ mod tests {
         use ErrorKind::{Misconfigured, NotConfigured};
         let key = ("AZURE_CLIENT_SECRET", "hunter2");
         type Row<'a> = (&'a str, Option<&'a str>, &'a [(&'a str, &'a str)], ErrorKind, &'a [&'a str]);
-        let rows: [Row<'_>; 12] = [
+        let azure = [("AZURE_TENANT_ID", ID), ("AZURE_CLIENT_ID", ID), key];
+        let government = [&azure[..], &[("AZURE_AUTHORITY_HOST", "login.microsoftonline.us")]].concat();
+        let plain_authority = [&azure[..], &[("AZURE_AUTHORITY_HOST", "http://x.test")]].concat();
+        let oauth = [("OAUTH_CLIENT_ID", "c"), ("OAUTH_CLIENT_SECRET", "hunter2")];
+        let plain_token_url = [&oauth[..], &[("OAUTH_TOKEN_URL", "http://x.test/t")]].concat();
+        let plain_issuer = [&oauth[..], &[("OAUTH_ISSUER", "http://x.test")]].concat();
+        let rows: [Row<'_>; 19] = [
+            (
+                "entra",
+                Some("https://vault.usgovcloudapi.net/.default"),
+                &azure,
+                Misconfigured,
+                &["set AZURE_AUTHORITY_HOST to https://login.microsoftonline.us, or --scope to"],
+            ),
+            (
+                "entra",
+                Some("https://vault.azure.cn/.default"),
+                &azure,
+                Misconfigured,
+                &["set AZURE_AUTHORITY_HOST to https://login.partner.microsoftonline.cn"],
+            ),
+            (
+                "entra",
+                SCOPE,
+                &government,
+                Misconfigured,
+                &["set AZURE_AUTHORITY_HOST to https://login.microsoftonline.com"],
+            ),
+            ("entra", SCOPE, &plain_authority, Misconfigured, &["AZURE_AUTHORITY_HOST: plain HTTP"]),
+            (
+                "entra",
+                Some("https://vault.azure.net"),
+                &azure,
+                Misconfigured,
+                &["set --scope to https://vault.azure.net/.default"],
+            ),
+            ("oauth", None, &plain_token_url, Misconfigured, &["OAUTH_TOKEN_URL: plain HTTP"]),
+            ("oauth", None, &plain_issuer, Misconfigured, &["OAUTH_ISSUER: plain HTTP"]),
             ("entra", SCOPE, &[], NotConfigured, &["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"]),
             ("entra", SCOPE, &[key], NotConfigured, &["AZURE_TENANT_ID, AZURE_CLIENT_ID are not set"]),
             (
@@ -307,7 +360,13 @@ mod tests {
                 NotConfigured,
                 &["AZURE_FEDERATED_TOKEN_FILE is set"],
             ),
-            ("entra", None, &[("AZURE_TENANT_ID", ID), ("AZURE_CLIENT_ID", ID), key], Misconfigured, &["no scope"]),
+            (
+                "entra",
+                None,
+                &[("AZURE_TENANT_ID", ID), ("AZURE_CLIENT_ID", ID), key],
+                Misconfigured,
+                &["no scope", "--scope"],
+            ),
             (
                 "entra",
                 SCOPE,
@@ -329,7 +388,7 @@ mod tests {
                 None,
                 &[("IC_API_KEY", "hunter2"), ("IBMCLOUD_IAM_API_ENDPOINT", "http://x.test")],
                 Misconfigured,
-                &["https"],
+                &["IBMCLOUD_IAM_API_ENDPOINT: plain HTTP", "https"],
             ),
             (
                 "oauth",

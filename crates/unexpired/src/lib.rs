@@ -79,6 +79,25 @@
 //!
 //! Exactly one backend is needed; without `ring`, `aws-lc-rs` and `fips` nothing can be signed and no TLS connection made.
 
+/// The Rust of the README and of the providers' guides is compiled, and what can run runs.
+#[cfg(all(doctest, feature = "config"))]
+mod guides {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/providers/command.md")]
+    struct Command;
+    #[doc = include_str!("../../../docs/providers/entra.md")]
+    struct Entra;
+    #[doc = include_str!("../../../docs/providers/google.md")]
+    struct Google;
+    #[doc = include_str!("../../../docs/providers/ibm.md")]
+    struct Ibm;
+    #[doc = include_str!("../../../docs/providers/oauth.md")]
+    struct OAuth;
+    #[doc = include_str!("../../../docs/providers/testkit.md")]
+    struct Testkit;
+}
+
 mod hosts;
 mod secret_ref;
 mod sys;

@@ -53,7 +53,9 @@ pub(crate) fn control(shared: &Shared, request: &RecordedRequest) -> Answer {
         }
         (path, _) => Ok(match PATHS.iter().find(|(known, _)| *known == path) {
             Some((_, methods)) => Answer::only(methods),
-            None => Answer::oauth_error(404, "not_found", "the lab has no such path; GET /lab names its endpoints"),
+            None => {
+                Answer::oauth_error(404, "not_found", "the lab has no such path; GET /lab names those that there are")
+            }
         }),
     };
     answer.unwrap_or_else(|why| Answer::oauth_error(400, "invalid_request", &why)).header("cache-control", "no-store")
@@ -451,7 +453,7 @@ fn stats(shared: &Shared) -> Answer {
 }
 
 /// What exists, and how it is asked for.
-const PATHS: &[(&str, &str)] = &[
+pub(super) const PATHS: &[(&str, &str)] = &[
     ("/lab", "GET"),
     ("/lab/mint", "POST"),
     ("/lab/refresh_token", "POST"),

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::control::PATHS;
 use crate::defaults;
 
 /// Where everything is, and which credentials it takes. As JSON it is what `GET /lab` answers.
@@ -18,6 +19,8 @@ pub struct Endpoints {
     pub ca_file: Option<String>,
     /// The control interface.
     pub lab: String,
+    /// What the control interface can be asked for, below `url`. What it means stands in `docs/lab.md`.
+    pub control: Vec<ControlPath>,
     /// A resource server that takes every good token.
     pub check: String,
     /// The key set.
@@ -30,6 +33,16 @@ pub struct Endpoints {
     pub ibm: IbmEndpoint,
     /// OAuth 2.0.
     pub oauth: OAuthEndpoint,
+}
+
+/// One path of the control interface.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ControlPath {
+    /// Such as `/lab/faults`.
+    pub path: String,
+    /// Such as `GET` and `POST`.
+    pub methods: Vec<String>,
 }
 
 /// Entra's.
@@ -100,6 +113,13 @@ impl Endpoints {
             https_url: https_url.map(str::to_owned),
             ca_file: ca_file.map(|path| path.to_string_lossy().into_owned()),
             lab: below("/lab"),
+            control: PATHS
+                .iter()
+                .map(|(path, methods)| ControlPath {
+                    path: (*path).into(),
+                    methods: methods.split(", ").map(str::to_owned).collect(),
+                })
+                .collect(),
             check: below("/lab/check"),
             jwks_uri: below("/oauth2/jwks"),
             entra: EntraEndpoint {

@@ -20,6 +20,7 @@
 //! | `DELETE /lab/faults` | | all are taken back |
 //! | `POST /lab/revoke` | `token` (access or refresh), or `"all": true` | `{"revoked": N}`, the number of tokens |
 //! | `POST /lab/clock` | `shift`: `"1h"`, `"-90s"` | `now`, and `shift_seconds` in all: the clock for issuing and checking |
+//! | `GET /lab/clock` | | the same, without a shift |
 //! | `POST /lab/resource` | `refuse` (a boolean), `claims` and `scope` (a text, or null for none) | what `/lab/check` wants from now on |
 //! | `GET /lab/check` | `Authorization: Bearer …` | 200, or 401 with `WWW-Authenticate` and `reason` |
 //! | `GET /lab/requests` | | the recorded requests, secrets as `…`; with `?secrets=true` as they came |
@@ -58,7 +59,7 @@ mod endpoints;
 use std::path::Path;
 use std::time::Duration;
 
-pub use endpoints::{Endpoints, EntraEndpoint, GoogleEndpoint, IbmEndpoint, OAuthEndpoint};
+pub use endpoints::{ControlPath, Endpoints, EntraEndpoint, GoogleEndpoint, IbmEndpoint, OAuthEndpoint};
 
 pub(crate) use control::{control, is_control};
 
