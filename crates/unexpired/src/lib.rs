@@ -31,6 +31,9 @@
 //!    token, [`blocking_token()`](TokenManager::blocking_token) without asynchronous code. Do not keep what you get.
 //! 4. **After a 401** ask for a [`replacement()`](TokenManager::replacement) with the response's [`Challenge`], and repeat the request once.
 //!
+//! Middleware does the last two for a client of yours: see [`HostPattern`] and the features `reqwest-middleware`, `tower` and `tonic`. For thousands of
+//! tokens at once there is a [`registry`].
+//!
 //! # The contract
 //!
 //! - **Never expired.** Nobody is handed a token past its use, or one that was reported rejected. Whichever of the wall clock and the boot clock
@@ -97,6 +100,11 @@ mod guides {
     #[doc = include_str!("../../../docs/providers/testkit.md")]
     struct Testkit;
 }
+
+/// The examples of the guide.
+#[cfg(all(doctest, feature = "entra", feature = "reqwest-middleware", feature = "tonic"))]
+#[doc = include_str!("../../../docs/library.md")]
+struct Guide;
 
 mod hosts;
 mod secret_ref;

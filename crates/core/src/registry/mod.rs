@@ -35,7 +35,7 @@
 //! - **Each name has a [`TokenManager`] of its own**: what holds for its callers holds here. The registry asks for a new token when the old one is
 //!   due, without callers, and after refusals less and less often, as [`TokenManager::keep_fresh`] does; a source that fails backs off alone.
 //! - **A slow endpoint delays nobody**: at most [`max_mints`](RegistryBuilder::max_mints) mints that the registry started run at once, and one
-//!   that has had no answer for 2 s makes room for another. (A mint ends after 20 s, so at most ten times as many are ever open.) Tokens
+//!   that has had no answer for 2 s makes room for another. (A mint ends after 20 s, so no more than a dozen times as many are ever open.) Tokens
 //!   whose last mint was that slow wait for each other in the future, not for the quick ones. Mints that a caller waits for are never held
 //!   back, and not counted.
 //! - **No herd**: each token is refreshed at a moment of its own, by the jitter of its [`Moments`](crate::Moments); after a suspend each is asked
@@ -123,13 +123,15 @@ impl Registry {
         }
         let now = shared.clock.now();
         let name = builder.name.clone();
-        let manager = {
+        // A source that is dropped may do what it likes: not under the lock.
+        let (manager, _old) = {
             let mut state = shared.lock();
             let id = state.last_id.wrapping_add(1);
             state.last_id = id;
             let manager = builder.build_in(shared.clock.clone(), shared.spawner.clone(), Shared::told(shared, id));
-            let before = state.names.insert(name.clone(), id).and_then(|old| state.drop_entry(old));
-            let revision = state.log.add(&name, before, if before.is_some() { What::Replaced } else { What::Added });
+            let old = state.names.insert(name.clone(), id).and_then(|old| state.take(old));
+            let what = if old.is_some() { What::Replaced } else { What::Added };
+            let revision = state.log.add(&name, old.as_ref().map(|old| old.revision), what);
             let entry = Entry {
                 manager: manager.clone(),
                 pace: Pace::new(now),
@@ -140,7 +142,7 @@ impl Registry {
             state.entries.insert(id, entry);
             state.schedule.add(id, now.boot_nanos());
             shared.revision.send_replace(revision);
-            manager
+            (manager, old)
         };
         shared.wake();
         manager
@@ -149,11 +151,14 @@ impl Registry {
     /// Takes a token out; whether there was one of this name. Managers that were handed out go on working, and nobody keeps them fresh.
     pub fn remove(&self, name: &str) -> bool {
         let shared = &self.0;
-        let mut state = shared.lock();
-        let Some((name, id)) = state.names.remove_entry(name) else { return false };
-        let before = state.drop_entry(id);
-        let revision = state.log.remove(&name, before);
-        shared.revision.send_replace(revision);
+        let _old = {
+            let mut state = shared.lock();
+            let Some((name, id)) = state.names.remove_entry(name) else { return false };
+            let old = state.take(id);
+            let revision = state.log.remove(&name, old.as_ref().map(|old| old.revision));
+            shared.revision.send_replace(revision);
+            old
+        };
         true
     }
 
@@ -300,10 +305,9 @@ impl Shared {
 }
 
 impl State {
-    /// The revision at which it had changed last.
-    fn drop_entry(&mut self, id: u64) -> Option<u64> {
+    fn take(&mut self, id: u64) -> Option<Entry> {
         self.schedule.remove(id);
-        self.entries.remove(&id).map(|entry| entry.revision)
+        self.entries.remove(&id)
     }
 }
 

@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
-use std::time::Duration;
 
 /// Starts it. It ends when the registry is gone.
 pub(super) fn start(shared: &Arc<Shared>) {
@@ -23,9 +22,10 @@ pub(super) fn start(shared: &Arc<Shared>) {
                 worker.done = true;
                 return;
             };
-            let pause = shared.turn();
+            let next = shared.turn();
             drop(shared);
-            let mut timer = pin!(clock.sleep(pause));
+            // The turn itself may have taken a while.
+            let mut timer = pin!(clock.sleep(next.since(clock.now()).min(SLICE)));
             let mut woken = pin!(wake.notified());
             std::future::poll_fn(|context| {
                 if timer.as_mut().poll(context).is_ready() {
@@ -59,8 +59,8 @@ impl Drop for Shared {
 }
 
 impl Shared {
-    /// Starts what is due and has room. How long to sleep then.
-    fn turn(self: &Arc<Self>) -> Duration {
+    /// Starts what is due and has room. When to look again at the latest.
+    fn turn(self: &Arc<Self>) -> Timestamp {
         let now = self.clock.now();
         let started: Vec<_> = {
             let mut guard = self.lock();
@@ -102,7 +102,7 @@ impl Shared {
         for (manager, order) in orders {
             manager.0.launch(order);
         }
-        Timestamp::from_nanos(next, now.wall_nanos()).since(now).min(SLICE)
+        Timestamp::from_nanos(next, now.wall_nanos())
     }
 }
 
