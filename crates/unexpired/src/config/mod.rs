@@ -119,6 +119,7 @@ impl Config {
         let names: Vec<&str> = tokens.iter().map(|(name, _)| name.as_str()).collect();
         for (_, route) in &routes {
             rules::check_route(route, &names, &mut reader);
+            rules::check_bearer(route, &tokens, &mut reader);
         }
         let clients = build::Clients::default();
         for (_, section) in &tokens {
@@ -296,6 +297,26 @@ impl TokenConfig {
     /// Whether it may leave the process.
     pub fn export(&self) -> Export {
         if self.section.text("export") == Some("never") { Export::Never } else { Export::Allowed }
+    }
+
+    /// The user name that goes beside it where a client wants one: what is configured, else what the provider's resources take.
+    pub fn username(&self) -> &str {
+        self.section.text("username").unwrap_or(match self.provider() {
+            "entra" => "00000000-0000-0000-0000-000000000000",
+            "google" => "oauth2accesstoken",
+            "ibm" => "iambearer",
+            _ => "oauth2",
+        })
+    }
+
+    /// Whether it is AWS keys, which sign requests: no bearer token.
+    pub fn is_aws_credentials(&self) -> bool {
+        rules::is_aws_credentials(&self.section)
+    }
+
+    /// The directory of an Entra token: its id or a domain.
+    pub fn tenant(&self) -> Option<&str> {
+        self.section.text("tenant")
     }
 
     /// The least life that it should have left when it is handed out.

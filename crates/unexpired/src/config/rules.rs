@@ -9,7 +9,7 @@ pub(super) fn check(section: &Section, reader: &mut Reader) {
         "oauth" => oauth(section, reader),
         "google" => google(section, reader),
         "entra" => entra(section, reader),
-        "command" => one_of(section, reader, "command", "shell"),
+        "command" => command(section, reader),
         _ => {}
     }
     if section.has("fallback_on") && !section.has("fallback") {
@@ -37,6 +37,31 @@ pub(super) fn check_route(section: &Section, tokens: &[&str], reader: &mut Reade
         .is_some_and(|url| url.as_str().contains('?'));
     if query {
         wrong(section, reader, "upstream", "holds a query", "remove the ? and what follows");
+    }
+}
+
+/// Checks that a route's token is one that may stand in a header.
+pub(super) fn check_bearer(route: &Section, tokens: &[(String, Section)], reader: &mut Reader) {
+    let Some((name, section)) = tokens.iter().find(|(name, _)| route.text("token") == Some(name)) else { return };
+    if is_aws_credentials(section) {
+        let what = format!("{name} is AWS keys, which sign requests and are sent to nobody");
+        wrong(route, reader, "token", &what, "name a token that is a bearer token");
+    }
+}
+
+/// Whether a token's table yields AWS keys in the place of a bearer token.
+pub(super) fn is_aws_credentials(section: &Section) -> bool {
+    section.text("answer") == Some("aws-credentials")
+}
+
+fn command(section: &Section, reader: &mut Reader) {
+    one_of(section, reader, "command", "shell");
+    if is_aws_credentials(section) {
+        for key in ["hosts", "fallback"] {
+            if section.has(key) {
+                wrong(section, reader, key, "stands beside answer = \"aws-credentials\"", "remove one of them");
+            }
+        }
     }
 }
 
