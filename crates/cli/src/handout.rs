@@ -2,11 +2,11 @@
 
 use crate::args::Args;
 use crate::commands::runtime;
-use crate::failure::{Failure, OTHER};
+use crate::failure::{Failure, OTHER, USAGE};
 use crate::project::{Narrator, Project};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use unexpired::config::Export;
+use unexpired::config::{Export, TokenConfig};
 use unexpired::{
     BoxFuture, Clock, Error, ErrorKind, Secret, SystemClock, Timestamp, Token, TokenManagerBuilder, TokenOptions,
 };
@@ -20,6 +20,8 @@ pub(crate) struct Ask {
     pub(crate) timeout: Option<Duration>,
     /// A new one, though one is kept that looks usable: somebody has reason to believe that it is refused.
     pub(crate) fresh: bool,
+    /// AWS keys in the place of a bearer token. Each is refused where the other is asked for.
+    pub(crate) aws_credentials: bool,
 }
 
 /// A token that may leave the process.
@@ -33,6 +35,12 @@ pub(crate) struct Handed {
 }
 
 impl Handed {
+    /// Until when it may be used: what a client is told as its expiry, so that it uses it no longer. `None` if it does not expire.
+    pub(crate) fn usable_until(&self) -> Option<SystemTime> {
+        let last = self.token.moments().usable_until;
+        (!last.is_never()).then(|| last.system_time())
+    }
+
     /// How long it lives; `None` if it does not expire.
     pub(crate) fn remaining(&self) -> Option<Duration> {
         self.token.expires_at().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default())
@@ -42,7 +50,9 @@ impl Handed {
 /// The token `name` of the configuration, good for use now. One with `export = "never"` is forbidden.
 pub(crate) fn token(args: &Args, name: &str, ask: &Ask) -> Result<Handed, Failure> {
     let project = Project::load(args)?;
-    if project.token(name)?.export() == Export::Never {
+    let token = project.token(name)?;
+    check_kind(token, ask)?;
+    if token.export() == Export::Never {
         return Err(Failure::of(ErrorKind::Forbidden, format!("{name}: the token is not printed: export = \"never\""))
             .hint(format!("ask whether it works without showing it: unexpired probe {name}")));
     }
@@ -55,8 +65,24 @@ pub(crate) fn token(args: &Args, name: &str, ask: &Ask) -> Result<Handed, Failur
     })
 }
 
+fn check_kind(token: &TokenConfig, ask: &Ask) -> Result<(), Failure> {
+    let name = token.name();
+    match (token.is_aws_credentials(), ask.aws_credentials) {
+        (true, false) => Err(Failure::of(
+            ErrorKind::Forbidden,
+            format!("{name}: these are AWS keys, which sign requests and are no bearer token"),
+        )
+        .hint(format!("for AWS clients: credential_process = unexpired helper aws {name}"))),
+        (false, true) => Err(Failure::new(
+            USAGE,
+            format!("{name}: a bearer token is no pair of AWS keys, and none can be made of it"),
+        )
+        .hint("configure a command that prints AWS keys, with answer = \"aws-credentials\"")),
+        _ => Ok(()),
+    }
+}
+
 /// Says that a resource refused the token `name` with this text. Tokens are not kept between calls, so there is none that could fall.
-#[expect(dead_code, reason = "called by what speaks for clients, which comes next")]
 pub(crate) fn reject(args: &Args, name: &str, token_text: &Secret) -> Result<(), Failure> {
     Project::load(args)?.token(name)?;
     let given = if token_text.is_empty() { "no token was given, and " } else { "" };

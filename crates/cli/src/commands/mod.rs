@@ -2,6 +2,8 @@
 
 mod completions;
 mod config;
+mod github;
+pub(crate) mod helper;
 mod lab;
 mod probe;
 mod status;
@@ -17,6 +19,7 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
     // Taken out, so that commands can be given both the common options and their own.
     match std::mem::replace(&mut args.command, Command::Man { command: Vec::new() }) {
         Command::Token(own) => token::run(&args, &own),
+        Command::Helper(own) => helper::run(&args, own),
         Command::Status(own) => status::run(&args, &own),
         Command::Probe(own) => probe::run(&args, &own),
         Command::Demo(own) => demo::run(&args, &own),
