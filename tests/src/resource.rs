@@ -41,7 +41,8 @@ impl Incoming {
         let decoded = BASE64_STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
         let (_, password) =
             String::from_utf8(decoded).ok()?.split_once(':').map(|(u, p)| (u.to_owned(), p.to_owned()))?;
-        Some((password, Scheme::Basic))
+        // pip says who it is before it asks for the password.
+        Some((password, Scheme::Basic)).filter(|(password, _)| !password.is_empty())
     }
 }
 

@@ -320,7 +320,7 @@ const CALLS: &[Call] = &[
         "{\"token\":\"fake-t0ken-0001\",\"expiresOn\":\"2098-12-31T23:59:50Z\"}\n",
     ),
     (&["helper", "keyring", "get", "a.example.com", "me"], &[], "", "fake-t0ken-0001\n"),
-    (&["helper", "pnpm", "corp"], &[], "", "fake-t0ken-0001\n"),
+    (&["helper", "pnpm", "corp"], &[], "", "Bearer fake-t0ken-0001\n"),
     (&["helper", "go"], &[], "", ""),
     (
         &["helper", "go", "https://a.example.com:8443/x"],

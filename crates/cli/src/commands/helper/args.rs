@@ -57,7 +57,7 @@ pub(super) enum Contract {
     #[command(after_help = KEYRING)]
     Keyring(StandInArgs),
 
-    /// pnpm's tokenHelper: the token and one line end
+    /// pnpm's tokenHelper: the token with `Bearer` in front
     #[command(after_help = PNPM)]
     Pnpm(NamedArgs),
 
