@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 
-use crate::presence::{Found, file, installed, program, record};
+use crate::presence::{Found, file, installed, program, record, record_if_there};
 use crate::process::text;
 
 /// A program on `PATH`, by its name.
 pub fn on_path(name: &str) -> Option<String> {
     record(name, program(name)).map(|path| text(&path).to_owned())
+}
+
+/// The same for one that the set-up does not bring, such as docker.
+pub fn on_path_if_there(name: &str) -> Option<String> {
+    record_if_there(name, program(name)).map(|path| text(&path).to_owned())
 }
 
 /// A program that came with npm's part of `tests/servers/setup`.

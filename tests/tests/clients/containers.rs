@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use unexpired_tests::cli::Lab;
-use unexpired_tests::clients::on_path;
+use unexpired_tests::clients::{on_path, on_path_if_there};
 use unexpired_tests::resource::{Incoming, Reply, Resource, reply};
 use unexpired_tests::tls::TestCa;
 
@@ -45,7 +45,7 @@ fn skopeo_inspects_through_lifetimes() {
 
 #[test]
 fn docker_reads_a_manifest_through_lifetimes() {
-    let Some(docker) = on_path("docker") else { return };
+    let Some(docker) = on_path_if_there("docker") else { return };
     let (lab, ca) = (Lab::start(LIFE), TestCa::new());
     let server = Resource::start(Some(&ca), &["Basic realm=\"r\""], lab.guard(), containers);
     docker_config(&lab, &server.authority());

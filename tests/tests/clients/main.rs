@@ -9,6 +9,7 @@ mod cargo;
 mod containers;
 mod curl;
 mod git;
+mod go;
 mod google;
 mod kubernetes;
 mod node;
