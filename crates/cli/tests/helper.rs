@@ -97,6 +97,15 @@ fn cargo_is_answered_line_by_line() {
     assert!(child.wait().unwrap().success());
 }
 
+/// git says paths as they are.
+#[test]
+fn a_path_that_is_no_text_is_none_of_our_business() {
+    let fixture = Fixture::new();
+    let asked = b"protocol=https\nhost=a.example.com\npath=\xff\xfe.git\n";
+    let output = fixture.run(&["helper", "git", "get"], &[], asked);
+    assert!(output.status.success() && text(&output.stdout).contains(TOKEN), "{}", text(&output.stderr));
+}
+
 #[test]
 fn a_server_that_says_invalid_token_gets_a_token_all_the_same() {
     let fixture = Fixture::new();

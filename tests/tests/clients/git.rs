@@ -74,6 +74,10 @@ fn git_clones_and_lists_through_lifetimes() {
         });
         assert_fresh(&server);
         assert_eq!(server.seen().scheme, Some(scheme));
+        // Whoever kept a token that was taken back hears of it by `erase`, and the next call has another.
+        lab.revoke_all();
+        let _ = lab.run(&[&git, "ls-remote", &url], &GIT);
+        good(&lab.run(&[&git, "ls-remote", &url], &GIT));
     }
 }
 

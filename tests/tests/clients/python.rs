@@ -6,7 +6,7 @@ use unexpired_tests::cli::Lab;
 use unexpired_tests::clients::{from_pip, from_pip_as};
 use unexpired_tests::resource::{Incoming, Reply, Resource, reply};
 
-use crate::{LIFE, assert_fresh, good, through_lifetimes};
+use crate::{LIFE, assert_fresh, good, through_lifetimes, write};
 
 /// An index with one package.
 fn index(request: &Incoming) -> Reply {
@@ -135,4 +135,19 @@ fn pip_and_uv_ask_the_stand_in_for_keyring() {
         assert!(lab.home().join("target/packaged.py").exists(), "{got:?}");
     });
     assert!(server.seen().accepted.len() - before >= 3 && server.seen().refused == 0);
+
+    // Without a user name, which uv asks for too where the index says so.
+    let config = lab.home().join("uv.toml");
+    let index = format!(
+        "[[index]]\nname = 'corp'\nurl = '{}/simple/'\ndefault = true\nauthenticate = 'always'\n",
+        server.url()
+    );
+    write(&config, &index);
+    let _ = fs::remove_dir_all(lab.home().join("target"));
+    let quiet = [("UV_KEYRING_PROVIDER", "subprocess"), ("UV_CONFIG_FILE", config.to_str().unwrap())];
+    let (bare, refused) = (server.seen().bare, server.seen().refused);
+    let install = ["pip", "install", "--quiet", "--no-cache", "--python", &python, "--target", "target", "packaged"];
+    good(&lab.run(&[&[uv.as_str()], &install[..]].concat(), &quiet));
+    assert!(lab.home().join("target/packaged.py").exists());
+    assert_eq!((server.seen().bare, server.seen().refused), (bare, refused), "it asked before it went");
 }

@@ -4,7 +4,7 @@ use crate::failure::{Failure, USAGE};
 use std::io::{self, BufRead, Read as _};
 use zeroize::Zeroizing;
 
-/// All of stdin, as text.
+/// All of stdin, as text; what is no UTF-8 is replaced.
 pub(super) fn all() -> Result<Zeroizing<String>, Failure> {
     // As large as it may become: a buffer that grew would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX + 1));
@@ -12,8 +12,14 @@ pub(super) fn all() -> Result<Zeroizing<String>, Failure> {
     if bytes.len() > MAX {
         return Err(too_long());
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| Failure::new(USAGE, "stdin is no UTF-8"))?;
-    Ok(Zeroizing::new(text.to_owned()))
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok(Zeroizing::new(text)),
+        // A path of git's, or a password of somebody else; nothing of ours is spelled like that.
+        Err(error) => {
+            let bytes = Zeroizing::new(error.into_bytes());
+            Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
+        }
+    }
 }
 
 /// The next line, without its end; `None` at the end of the input.
