@@ -30,7 +30,7 @@ fn now() -> u64 {
 fn aws_signs_with_keys_that_are_alive() {
     let Some(aws) = from_pip("aws") else { return };
     let lab = Lab::start(LIFE);
-    let script = "end=$(($(date +%s) + 4)); printf '{\"Version\":1,\"AccessKeyId\":\"ASIA%s\",\"SecretAccessKey\":\"fake/secret\",\"SessionToken\":\"fake-session\",\"Expiration\":\"%s\"}' $end $(date -u -d @$end +%Y-%m-%dT%H:%M:%SZ)";
+    let script = "end=$(($(date +%s) + 6)); printf '{\"Version\":1,\"AccessKeyId\":\"ASIA%s\",\"SecretAccessKey\":\"fake/secret\",\"SessionToken\":\"fake-session\",\"Expiration\":\"%s\"}' $end $(date -u -d @$end +%Y-%m-%dT%H:%M:%SZ)";
     lab.configure(
         "lab-oauth",
         &format!("[token.dev]\nprovider = 'command'\nshell = {}\nanswer = 'aws-credentials'\n", json!(script)),
@@ -52,7 +52,7 @@ fn aws_signs_with_keys_that_are_alive() {
         ("AWS_EC2_METADATA_DISABLED", "true"),
         ("AWS_MAX_ATTEMPTS", "1"),
     ];
-    let end = Instant::now() + Duration::from_secs(13);
+    let end = Instant::now() + Duration::from_secs(20);
     while Instant::now() < end {
         let who = lab.run(&[&aws, "sts", "get-caller-identity", "--output", "json"], &environment);
         good(&who);

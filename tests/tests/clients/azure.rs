@@ -22,7 +22,7 @@ fn azure_identity_takes_the_stand_ins_for_az_and_azd() {
             lab.run(&[&python, use_tokens(), kind, "--url", &url, "--scope", scope, "--seconds", seconds], &utc)
         };
         let before = server.seen().accepted.len();
-        let used = run(scope, "6.5");
+        let used = run(scope, "9.5");
         good(&used);
         assert!(used.stdout.trim().parse::<u32>().unwrap() > 5, "{used:?}");
         assert!(server.seen().accepted.len() - before >= 3);

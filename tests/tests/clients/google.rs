@@ -41,7 +41,7 @@ fn google_auth_exchanges_the_subject_tokens() {
         ("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1"),
         ("GOOGLE_CLOUD_PROJECT", "p"),
     ];
-    good(&lab.run(&[&python, use_tokens(), "google", "--seconds", "6.5"], &environment));
+    good(&lab.run(&[&python, use_tokens(), "google", "--seconds", "9.5"], &environment));
     let seen = subjects.lock().unwrap().clone();
     let different: std::collections::HashSet<_> = seen.iter().map(|(_, subject)| subject).collect();
     assert!(seen.iter().all(|(good, _)| *good) && different.len() >= 3, "{} subjects", different.len());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use unexpired_tests::cli::Lab;
+use unexpired_tests::cli::{Client, Lab};
 use unexpired_tests::clients::on_path;
 use unexpired_tests::http::Request;
 use unexpired_tests::resource::{Incoming, Reply, Resource, reply};
@@ -60,24 +60,39 @@ fn kubectl_runs_the_plugin_each_time_it_starts() {
     assert_eq!(server.seen().refused, 0);
 }
 
+/// A `kubectl proxy`, which starts the plugin for itself, and how to ask through it.
+fn proxy(kubectl: &str, lab: &Lab, server: &Resource, ca: &TestCa) -> (Client, impl Fn() -> u16 + use<>) {
+    let config = kubeconfig(lab, server, ca, "helper, kubectl, corp", "");
+    let mut proxy = lab.start_client(&[kubectl, "--kubeconfig", &config, "proxy", "--port", "0"], &[]);
+    let address = proxy.says(|said| Some(said.lines().next()?.strip_prefix("Starting to serve on ")?.to_owned()));
+    (proxy, move || Request::get(format!("http://{address}{CONFIGMAPS}")).send().unwrap().status)
+}
+
 /// One process through many lifetimes: client-go runs the plugin again when the expiry has come that it was told.
 #[test]
-fn kubectl_proxy_goes_on_through_lifetimes_and_a_revocation() {
+fn kubectl_proxy_goes_on_through_lifetimes() {
     let Some(kubectl) = on_path("kubectl") else { return };
     let (lab, ca) = (Lab::start(3), TestCa::new());
     let server = Resource::start(Some(&ca), &[], lab.guard(), kubernetes);
-    let config = kubeconfig(&lab, &server, &ca, "helper, kubectl, corp", "");
-    let mut proxy = lab.start_client(&[&kubectl, "--kubeconfig", &config, "proxy", "--port", "0"], &[]);
-    let address = proxy.says(|said| Some(said.lines().next()?.strip_prefix("Starting to serve on ")?.to_owned()));
-    let ask = || Request::get(format!("http://{address}{CONFIGMAPS}")).send().unwrap().status;
+    let (_proxy, ask) = proxy(&kubectl, &lab, &server, &ca);
     let end = Instant::now() + Duration::from_secs(12);
     while Instant::now() < end {
         assert_eq!(ask(), 200);
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_fresh(&server);
-    // The 401 reaches the caller; the plugin is run again for the next request.
+}
+
+/// The 401 reaches the caller; the plugin is run again for the next request.
+#[test]
+fn kubectl_proxy_asks_again_after_a_revocation() {
+    let Some(kubectl) = on_path("kubectl") else { return };
+    let (lab, ca) = (Lab::start(600), TestCa::new());
+    let server = Resource::start(Some(&ca), &[], lab.guard(), kubernetes);
+    let (_proxy, ask) = proxy(&kubectl, &lab, &server, &ca);
+    assert_eq!([ask(), ask()], [200, 200]);
+    assert_eq!(server.seen().accepted.len(), 1, "it keeps the token");
     lab.revoke_all();
-    let answers: Vec<u16> = (0..3).map(|_| ask()).collect();
-    assert_eq!(answers, [401, 200, 200]);
+    assert_eq!([ask(), ask(), ask()], [401, 200, 200]);
+    assert_eq!((server.seen().accepted.len(), server.seen().refused), (2, 1));
 }

@@ -24,9 +24,9 @@ use unexpired_tests::cli::{Outcome, unexpired};
 use unexpired_tests::resource::Resource;
 
 /// How long the lab's tokens live, in seconds.
-const LIFE: u32 = 2;
+const LIFE: u32 = 3;
 /// A bit more than three lives.
-const SESSION: Duration = Duration::from_millis(6500);
+const SESSION: Duration = Duration::from_millis(9500);
 
 /// Does it again and again through three lives, and at least four times, however slow the machine is.
 fn through_lifetimes(mut once: impl FnMut()) {
