@@ -17,9 +17,12 @@
     reason = "only tests use this; a panic is how a test harness reports"
 )]
 
+pub mod cli;
+pub mod clients;
 pub mod http;
 mod presence;
 mod process;
+pub mod resource;
 pub mod sdk;
 pub mod servers;
 pub mod tls;

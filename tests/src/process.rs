@@ -1,5 +1,6 @@
 //! A child with a temporary home, a clean environment, and an end: it never outlives the test.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -22,19 +23,31 @@ impl Process {
     /// Starts `command` in `home`. Of this process's environment only `PATH` reaches it: preset CA files and proxies
     /// would decide whom it trusts.
     pub(crate) fn start(name: &str, home: TempDir, command: &[&str], environment: &[(&str, &str)]) -> Self {
+        let folder = home.path().to_owned();
+        Self::start_in(name, home, &folder, command, environment)
+    }
+
+    /// The same with another working folder than its home.
+    pub(crate) fn start_in<V: AsRef<OsStr>>(
+        name: &str,
+        home: TempDir,
+        folder: &Path,
+        command: &[&str],
+        environment: &[(&str, V)],
+    ) -> Self {
         let out = File::create(home.path().join("stdout")).expect("the home is writable");
         let err = File::create(home.path().join("stderr")).expect("the home is writable");
         let mut shell = Command::new("sh");
         shell
             .args(["-c", LEASH, name])
             .args(command)
-            .current_dir(home.path())
+            .current_dir(folder)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", home.path())
             .env("TMPDIR", home.path())
             .env("LANG", "C.UTF-8")
-            .envs(environment.iter().copied())
+            .envs(environment.iter().map(|(name, value)| (name, value.as_ref())))
             .stdin(Stdio::piped())
             .stdout(out)
             .stderr(err);

@@ -39,6 +39,14 @@ pub(crate) enum Command {
     #[command(after_help = TOKEN_EXAMPLES, override_usage = TOKEN_USAGE)]
     Token(TokenArgs),
 
+    /// Answer a program in its own form: git, docker, cargo, kubectl, aws, …
+    ///
+    /// Where the program names a host, that host picks the token by its `hosts`; for any other host the answer is the contract's "nothing".
+    /// Where it names none, the token's name is an argument. Some programs start a helper without arguments, by a name of their own: links to
+    /// `unexpired` that are called so answer them.
+    #[command(after_help = crate::commands::helper::EXAMPLES)]
+    Helper(crate::commands::helper::HelperArgs),
+
     /// Say that a resource refused a token, which stands on stdin: it is handed out no more
     ///
     /// Only the current token falls; a late report of an old one changes nothing. If its replacement is refused as well within a minute the token
@@ -185,6 +193,8 @@ pub(crate) enum Format {
     Json,
     /// A header line: Authorization: Bearer …
     Header,
+    /// In a step of GitHub Actions: masks the token in the log, then sets the step's outputs `token` and `expires_at`
+    Github,
 }
 
 #[derive(Debug, Options)]
@@ -287,7 +297,7 @@ pub(crate) enum ConfigCommand {
     Schema,
 }
 
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     unexpired::config::parse_duration(text).ok_or("write it as 10m, 1h30m, 4s or 250ms")
 }
 
@@ -333,6 +343,7 @@ Examples:
   unexpired token corp
   unexpired token corp --min-ttl 10m --timeout 4s
   unexpired token corp --format json
+  unexpired token corp --format github     (a step's outputs: steps.ID.outputs.token)
   unexpired token corp --format header | curl -H @- https://contoso.openai.azure.us/openai/v1/models
   AZURE_TENANT_ID=… AZURE_CLIENT_ID=… AZURE_CLIENT_SECRET=… \\
     unexpired token --provider entra --scope https://cognitiveservices.azure.us/.default";

@@ -28,6 +28,11 @@ pub(crate) fn term_is_capable() -> bool {
     (!term.is_empty() && term != "dumb") || is_set("WT_SESSION")
 }
 
+/// The text of a variable that is set and not empty.
+pub(crate) fn text(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|text| !text.is_empty())
+}
+
 fn is_set(name: &str) -> bool {
     env::var_os(name).is_some_and(|value| !value.is_empty())
 }
@@ -132,6 +137,38 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        title: "`unexpired helper`",
+        about: "Those of the clients are set by the clients.",
+        variables: &[
+            Variable {
+                name: "UNEXPIRED_TOKEN_NAME",
+                what: "The token's name, in the place of `--token`: for helpers that are started without arguments.",
+            },
+            Variable {
+                name: "KUBERNETES_EXEC_INFO",
+                what: "What a Kubernetes client asks for, and for which cluster.",
+            },
+            Variable { name: "CARGO_REGISTRY_INDEX_URL", what: "The registry that cargo wants a token for." },
+            Variable { name: "CLAUDE_CODE_MCP_SERVER_URL", what: "The MCP server that Claude Code wants headers for." },
+            Variable {
+                name: "GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE",
+                what: "The type of subject token that Google's libraries want.",
+            },
+            Variable {
+                name: "GOOGLE_EXTERNAL_ACCOUNT_REVOKE",
+                what: "1 where they want it revoked, which is refused.",
+            },
+        ],
+    },
+    Group {
+        title: "`unexpired token --format github`",
+        about: "",
+        variables: &[Variable {
+            name: "GITHUB_OUTPUT",
+            what: "The file of a step's outputs, which GitHub Actions names; the token is appended to it.",
+        }],
+    },
+    Group {
         title: "Commands that print tokens or secrets",
         about: "They inherit the environment, with what the configuration sets in `env`.",
         variables: &[
@@ -142,6 +179,10 @@ pub(crate) const GROUPS: &[Group] = &[
             Variable {
                 name: "UNEXPIRED_CLAIMS",
                 what: "Set for them: the claims that a resource demands, if it does.",
+            },
+            Variable {
+                name: "UNEXPIRED_COMMAND",
+                what: "Set to 1 for them: by it a stand-in for `az` or `gcloud` notices that the real one was meant.",
             },
             Variable { name: "CLOUDSDK_CORE_DISABLE_PROMPTS", what: "Set to 1 for them, unless it is set." },
             Variable { name: "AZURE_CORE_NO_COLOR", what: "Set to true for them, unless it is set." },

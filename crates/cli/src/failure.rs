@@ -35,6 +35,27 @@ impl Failure {
         self
     }
 
+    /// What failed, on one line, for a contract that has a place for it.
+    pub(crate) fn line(&self) -> &str {
+        self.line.as_deref().unwrap_or("the answer could not be given")
+    }
+
+    /// What to run now, where that is known.
+    pub(crate) fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// The exit code.
+    pub(crate) const fn exit(&self) -> u8 {
+        self.exit
+    }
+
+    /// The same failure with another exit code, where a contract names one.
+    pub(crate) const fn exiting(mut self, exit: u8) -> Self {
+        self.exit = exit;
+        self
+    }
+
     /// Says it on stderr.
     pub(crate) fn report(&self) -> ExitCode {
         if let Some(line) = &self.line {

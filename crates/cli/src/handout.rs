@@ -1,12 +1,12 @@
 //! Handing out: the one place from which every command that gives a token away gets it, and where a refused one is reported.
 
 use crate::args::Args;
-use crate::failure::Failure;
+use crate::failure::{Failure, USAGE};
 use crate::project::{Project, command};
 use crate::shared::{self, Subject};
 use crate::ticket::{self, Ticket};
 use std::time::{Duration, SystemTime};
-use unexpired::config::Export;
+use unexpired::config::{Export, TokenConfig};
 use unexpired::{BoxFuture, Clock, Error, ErrorKind, Refusal, Secret, SystemClock, Timestamp, Token};
 
 /// What is asked of a token.
@@ -18,6 +18,8 @@ pub(crate) struct Ask {
     pub(crate) timeout: Option<Duration>,
     /// A new one, though one is kept that looks usable: somebody has reason to believe that it is refused.
     pub(crate) fresh: bool,
+    /// AWS keys in the place of a bearer token. Each is refused where the other is asked for.
+    pub(crate) aws_credentials: bool,
 }
 
 impl Ask {
@@ -40,6 +42,12 @@ pub(crate) struct Handed {
 }
 
 impl Handed {
+    /// Until when it may be used: what a client is told as its expiry, so that it uses it no longer. `None` if it does not expire.
+    pub(crate) fn usable_until(&self) -> Option<SystemTime> {
+        let last = self.token.moments().usable_until;
+        (!last.is_never()).then(|| last.system_time())
+    }
+
     /// How long it lives; `None` if it does not expire.
     pub(crate) fn remaining(&self) -> Option<Duration> {
         self.token.expires_at().map(|at| at.duration_since(SystemTime::now()).unwrap_or_default())
@@ -51,7 +59,9 @@ pub(crate) fn token(args: &Args, name: &str, ask: &Ask) -> Result<Handed, Failur
     // Before it is read: a file that is replaced meanwhile makes the ticket a useless one, not a wrong one.
     let stamp = ticket::stamp(&crate::project::path(args)?);
     let project = Project::load(args)?;
-    if project.token(name)?.export() == Export::Never {
+    let token = project.token(name)?;
+    check_kind(token, ask)?;
+    if token.export() == Export::Never {
         return Err(Failure::of(ErrorKind::Forbidden, format!("{name}: the token is not printed: export = \"never\""))
             .hint(format!("ask whether it works without showing it: {} probe {name}", project.command)));
     }
@@ -73,6 +83,23 @@ fn explain(error: &Error, args: &Args, name: Option<&str>, ask: &Ask) -> Failure
         return failure.hint(format!("allow more time: {} token {name} --timeout 20s", command(args)));
     }
     failure
+}
+
+fn check_kind(token: &TokenConfig, ask: &Ask) -> Result<(), Failure> {
+    let name = token.name();
+    match (token.is_aws_credentials(), ask.aws_credentials) {
+        (true, false) => Err(Failure::of(
+            ErrorKind::Forbidden,
+            format!("{name}: these are AWS keys, which sign requests and are no bearer token"),
+        )
+        .hint(format!("for AWS clients: credential_process = unexpired helper aws {name}"))),
+        (false, true) => Err(Failure::new(
+            USAGE,
+            format!("{name}: a bearer token is no pair of AWS keys, and none can be made of it"),
+        )
+        .hint("configure a command that prints AWS keys, with answer = \"aws-credentials\"")),
+        _ => Ok(()),
+    }
 }
 
 /// Says that a resource refused the token `name` with this text.

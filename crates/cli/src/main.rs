@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     if let Some(done) = fast::answer(std::env::args_os()) {
         return done;
     }
-    let args = match args::Args::try_parse() {
+    let args = match args::Args::try_parse_from(commands::helper::arguments(std::env::args_os())) {
         Ok(args) => args,
         Err(error) => return usage(&error),
     };

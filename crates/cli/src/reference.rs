@@ -44,7 +44,7 @@ fn commands() -> String {
         "\n## Streams and exit codes\n\n\
         - stdout carries the answer and nothing else. stderr is silent on success; `--verbose` and warnings go there.\n\
         - An error is one line, `error: …`; a line `hint: …` may follow and names the command to run now.\n\
-        - stdin is never read.\n\n\
+        - stdin is read by `helper` alone, where the contract sends something.\n\n\
         | exit code | meaning | kinds of error |\n|---|---|---|\n\
         | 0 | done | |\n\
         | 1 | anything unforeseen; the reader of stdout went away; a demo whose promise was not kept | |\n\
@@ -124,7 +124,7 @@ fn root() -> PathBuf {
 }
 
 /// How the variables begin that anything in this project could read.
-const PREFIXES: [&str; 23] = [
+const PREFIXES: [&str; 27] = [
     "UNEXPIRED_",
     "XDG_",
     "HOME",
@@ -148,4 +148,8 @@ const PREFIXES: [&str; 23] = [
     "NO_PROXY",
     "GCLOUD_",
     "CLOUDSDK_",
+    "KUBERNETES_",
+    "CARGO_REGISTRY_",
+    "CLAUDE_CODE_",
+    "GITHUB_",
 ];

@@ -106,6 +106,9 @@ fn no_secret_is_shown_whatever_goes_wrong() {
                         seen.check(home, &["token", name, "--format", "json"], prints);
                         seen.check(home, &["token", name, "--timeout", "1ms", "-v"], prints);
                         seen.check(home, &["probe", name, "--verbose", "--url", refusing], false);
+                        seen.check(home, &["helper", "kubectl", name, "--timeout", "1s"], prints);
+                        // Its errors are answers.
+                        seen.check(home, &["helper", "google-executable", name, "--timeout", "1s"], prints);
                     }
                     seen
                 })

@@ -15,8 +15,23 @@ use unexpired_testkit::{IdentityProvider, ResourceServer};
 #[test]
 fn every_behaviour() {
     let provider = IdentityProvider::blocking_start().unwrap();
+    // A resource that wants another audience.
+    let _strict = ResourceServer::builder(&provider, "strict").audience("https://another.example.com").start().unwrap();
+    check("cmd", "good.toml", &provider);
+}
+
+/// The answers to clients are in `cmd/helper/`: what they print is known to the byte.
+#[cfg(unix)]
+#[test]
+fn every_helper() {
+    let provider = IdentityProvider::blocking_start().unwrap();
+    check("cmd/helper", "helpers.toml", &provider);
+}
+
+fn check(folder: &str, config: &str, provider: &IdentityProvider) {
     let home = Home::new();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd");
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let folder = tests.join(folder);
     let configs = home.path().join("configs");
     let fill = |text: &str| {
         // TOML takes forward slashes on every system.
@@ -24,7 +39,7 @@ fn every_behaviour() {
             .replace("{store}", &home.path().join("store").display().to_string())
             .replace("{configs}", &configs.display().to_string().replace('\\', "/"))
     };
-    for (from, to) in [(folder.join("configs"), "configs"), (folder.clone(), "cases")] {
+    for (from, to) in [(tests.join("cmd/configs"), "configs"), (folder.clone(), "cases")] {
         for entry in std::fs::read_dir(from).unwrap().flatten().filter(|entry| entry.path().is_file()) {
             let text = std::fs::read_to_string(entry.path()).unwrap();
             let name = entry.file_name().to_str().unwrap().to_owned();
@@ -43,14 +58,18 @@ fn every_behaviour() {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(configs.join("open.toml"), std::fs::Permissions::from_mode(0o666)).unwrap();
     }
-    // A resource that wants another audience.
-    let _strict = ResourceServer::builder(&provider, "strict").audience("https://another.example.com").start().unwrap();
     home.write("configs/google.json", provider.service_account_json().expose());
     let cases = trycmd::TestCases::new();
     cases
         .register_bin("unexpired", Path::new(env!("CARGO_BIN_EXE_unexpired")))
-        .env("UNEXPIRED_CONFIG", configs.join("good.toml").to_str().unwrap())
+        .env("UNEXPIRED_CONFIG", configs.join(config).to_str().unwrap())
         .case(home.path().join("cases/*.toml").to_str().unwrap());
+    #[cfg(unix)]
+    for name in NAMES {
+        let link = home.path().join(name);
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_unexpired"), &link).unwrap();
+        cases.register_bin(name, link);
+    }
     #[cfg(not(unix))]
     cases.skip("**/config_open.toml").skip("**/token_no_ca_file.toml").skip("**/token_secret_command_fails.toml");
     // What does not match is written by the time this is dropped, and the drop is what fails.
@@ -69,3 +88,18 @@ fn every_behaviour() {
         std::panic::resume_unwind(failed);
     }
 }
+
+/// Links to the command, by which it answers as another.
+#[cfg(unix)]
+const NAMES: [&str; 10] = [
+    "git-credential-unexpired",
+    "docker-credential-unexpired",
+    "cargo-credential-unexpired",
+    "terraform-credentials-unexpired",
+    "bazel-credential-unexpired",
+    "pnpm-credential-corp",
+    "az",
+    "azd",
+    "gcloud",
+    "keyring",
+];

@@ -1,6 +1,7 @@
 //! What a command printed, read as a token. No error holds any part of it, except the code and message of an answer that says that it is an
 //! error.
 
+use crate::aws::{self, AwsCredentials};
 use crate::rfc3339;
 use serde::Deserialize;
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
@@ -50,6 +51,36 @@ pub(crate) fn read(stdout: &[u8]) -> Result<Answer, MintError> {
         Some(b'<') => Err(malformed("the answer is HTML or XML")),
         Some(_) => Answer::of(text),
     }
+}
+
+/// AWS `credential_process`, version 1. The keys are packed into one text.
+pub(crate) fn read_aws(stdout: &[u8]) -> Result<Answer, MintError> {
+    let text = std::str::from_utf8(stdout).map_err(|_| malformed("the answer is not UTF-8"))?;
+    let Ok(Json::Object(object)) = serde_json::from_str(text.trim_ascii()) else {
+        return Err(malformed("the answer is no JSON object, or has a member twice"));
+    };
+    if !matches!(object.get("Version"), Some(Json::Number(version)) if *version == 1.0) {
+        return Err(malformed("the answer's Version is not the number 1"));
+    }
+    let member = |name: &str| match object.get(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Text(text)) if is_key(text) => Ok(Some(Secret::new(text.as_str()))),
+        Some(_) => Err(malformed(&format!("the answer's {name} is no text, is empty, or holds blanks"))),
+    };
+    let needed = |name: &str| member(name)?.ok_or_else(|| malformed(&format!("the answer has no {name}")));
+    let keys = AwsCredentials {
+        access_key_id: needed("AccessKeyId")?,
+        secret_access_key: needed("SecretAccessKey")?,
+        session_token: member("SessionToken")?,
+        account_id: member("AccountId")?,
+    };
+    let answer =
+        Answer { token: keys.pack(), scheme: Some(aws::SCHEME.to_owned()), expires_in: None, expires_at: None };
+    answer.until(&object, &["Expiration"])
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// The kinds of JSON, by what only they have.
@@ -356,6 +387,29 @@ mod tests {
 
     fn epoch(seconds: u64) -> Option<SystemTime> {
         Some(UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn aws_keys_are_read_where_they_are_expected() {
+        let good = include_bytes!("../tests/answers/aws-credential-process.json");
+        let answer = read_aws(good).unwrap();
+        assert_eq!(answer.scheme.as_deref(), Some(aws::SCHEME));
+        assert!(answer.expires_at.is_some() && is_b64token(answer.token.expose()));
+        for (stdout, says) in [
+            (r#"{"Version":2,"AccessKeyId":"x","SecretAccessKey":"y"}"#, "Version is not the number 1"),
+            (r#"{"Version":"1","AccessKeyId":"x","SecretAccessKey":"y"}"#, "Version is not the number 1"),
+            (r#"{"AccessKeyId":"x","SecretAccessKey":"y"}"#, "Version is not the number 1"),
+            (r#"{"Version":1,"AccessKeyId":"x"}"#, "has no SecretAccessKey"),
+            (r#"{"Version":1,"AccessKeyId":"","SecretAccessKey":"y"}"#, "AccessKeyId is no text"),
+            (r#"{"Version":1,"AccessKeyId":"x","SecretAccessKey":"y\n"}"#, "SecretAccessKey is no text"),
+            (r#"{"Version":1,"AccessKeyId":"x","SecretAccessKey":"y","Expiration":"tomorrow"}"#, "Expiration"),
+            (r#"{"Version":1,"AccessKeyId":"x","AccessKeyId":"x","SecretAccessKey":"y"}"#, "twice"),
+            (JWT, "no JSON object"),
+        ] {
+            let Err(error) = read_aws(stdout.as_bytes()) else { panic!("taken for keys: {stdout}") };
+            assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");
+            assert!(error.to_string().contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ struct Settings {
     ttl: Duration,
     env: Vec<(String, Secret)>,
     cwd: PathBuf,
+    aws_credentials: bool,
 }
 
 #[derive(Clone)]
@@ -44,7 +45,8 @@ impl Command {
 
     async fn token(&self, request: &MintRequest) -> Result<Token, MintError> {
         let requested_at = request.now();
-        let answer = answer::read(&self.output(request).await?).map_err(|error| self.says(error))?;
+        let read = if self.0.aws_credentials { answer::read_aws } else { answer::read };
+        let answer = read(&self.output(request).await?).map_err(|error| self.says(error))?;
         // An absurd expiry is as good as nothing said.
         let latest = requested_at.system_time().checked_add(TEN_YEARS);
         let expires_at = answer.expires_at.filter(|at| latest.is_none_or(|latest| *at <= latest));
@@ -52,7 +54,8 @@ impl Command {
             .source(NAME)
             .expires_in(answer.expires_in)
             .expires_at(expires_at)
-            .default_life(self.0.ttl);
+            .default_life(self.0.ttl)
+            .read_jwt(!self.0.aws_credentials);
         if let Some(scheme) = answer.scheme {
             token = token.scheme(&scheme);
         }
@@ -117,7 +120,7 @@ impl Command {
                 command.env(name, value);
             }
         }
-        command.env_remove(CLAIMS);
+        command.env(MARK, "1").env_remove(CLAIMS);
         if let Some(claims) = request.claims() {
             if self.program() == "az" {
                 // It would print the token that was just refused.
@@ -151,6 +154,9 @@ impl Command {
             named = named.code(code);
         }
         match error.kind() {
+            ErrorKind::Malformed if self.0.aws_credentials => {
+                named.remedy("the command must print what credential_process prints, and nothing else")
+            }
             ErrorKind::Malformed => {
                 named.remedy("the command must print one token, or JSON with a token, and nothing else")
             }
@@ -206,11 +212,12 @@ pub struct CommandBuilder {
     ttl: Duration,
     env: Vec<(String, Secret)>,
     cwd: Option<PathBuf>,
+    aws_credentials: bool,
 }
 
 impl CommandBuilder {
     fn new(line: Line) -> Self {
-        Self { line, timeout: DEFAULT_TIMEOUT, ttl: DEFAULT_TTL, env: Vec::new(), cwd: None }
+        Self { line, timeout: DEFAULT_TIMEOUT, ttl: DEFAULT_TTL, env: Vec::new(), cwd: None, aws_credentials: false }
     }
 
     /// How long the command may take. Default 10 s; what the engine has left for the mint (20 s at most) is a limit as well.
@@ -234,6 +241,13 @@ impl CommandBuilder {
     /// The working folder, an absolute path. Default `/`; on Windows `%SystemRoot%`.
     pub fn cwd(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cwd = Some(folder.into());
+        self
+    }
+
+    /// The command prints AWS keys in the form of `credential_process`, to be read by [`AwsCredentials`](crate::AwsCredentials). They are no
+    /// bearer token: a manager of this source must not be used for a request's `Authorization` header.
+    pub fn aws_credentials(mut self, keys: bool) -> Self {
+        self.aws_credentials = keys;
         self
     }
 
@@ -274,7 +288,8 @@ impl CommandBuilder {
                 "write it in full: a command must not depend on the working folder",
             );
         }
-        Ok(Command(Arc::new(Settings { line: self.line, timeout: self.timeout, ttl: self.ttl, env: self.env, cwd })))
+        let Self { line, timeout, ttl, env, aws_credentials, .. } = self;
+        Ok(Command(Arc::new(Settings { line, timeout, ttl, env, cwd, aws_credentials })))
     }
 }
 
@@ -294,6 +309,8 @@ fn misconfigured(message: &str, remedy: &str) -> MintError {
 
 const NAME: &str = "command";
 const CLAIMS: &str = "UNEXPIRED_CLAIMS";
+/// By this a stand-in for `az` or `gcloud` notices that it was started for want of the real one.
+const MARK: &str = "UNEXPIRED_COMMAND";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
 const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 86_400);

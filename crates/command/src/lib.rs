@@ -40,7 +40,7 @@
 //! | Kubernetes `ExecCredential` (`v1`, `v1beta1`) | `status.token` | `status.expirationTimestamp` |
 //! | Google's executable source ([AIP-4117](https://google.aip.dev/auth/4117)) | `id_token` | `expiration_time` |
 //! | any JSON object | `access_token`, `token`, `accessToken` or `iam_token` | `expires_in`, `expires_on`, `expires_at`, `expiry`, `expiration`, … |
-//! | AWS `credential_process` | refused: these are keys that sign requests, and no part of them is a bearer token | |
+//! | AWS `credential_process` | refused: these are keys that sign requests, and no part of them is a bearer token; with [`aws_credentials`](CommandBuilder::aws_credentials) the only answer that is taken, see [`AwsCredentials`] | `Expiration` |
 //!
 //! A moment is RFC 3339 with a zone, or seconds since 1970 (more than 10<sup>11</sup> are taken for milliseconds), as number or string. The
 //! `exp` of a JWT counts beside what the answer says, and the shorter wins. Where neither says anything the token lives for
@@ -62,10 +62,12 @@
 //! message of an answer that says that it is an error.
 
 mod answer;
+mod aws;
 mod command;
 mod failure;
 mod program;
 mod rfc3339;
 mod sys;
 
+pub use aws::AwsCredentials;
 pub use command::{Command, CommandBuilder};

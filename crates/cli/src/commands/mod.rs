@@ -2,6 +2,8 @@
 
 mod completions;
 mod config;
+mod github;
+pub(crate) mod helper;
 mod lab;
 mod probe;
 mod proxy;
@@ -21,6 +23,7 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         Command::Token(own) => token::run(&args, &own),
         Command::Reject { name } => reject::run(&args, &name),
         Command::Mint(own) => crate::minter::run(&args, &own),
+        Command::Helper(own) => helper::run(&args, own),
         Command::Status(own) => status::run(&args, &own),
         Command::Probe(own) => probe::run(&args, &own),
         Command::Proxy(own) => proxy::run(&args, &own),

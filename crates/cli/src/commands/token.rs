@@ -1,14 +1,14 @@
 //! `unexpired token`: prints a token that is good for use now.
 
 use crate::args::{Args, Format, Provider, TokenArgs};
-use crate::commands::rfc3339;
+use crate::commands::{github, rfc3339};
 use crate::failure::Failure;
 use crate::handout::{self, Ask, Handed};
 use crate::out;
 use zeroize::Zeroizing;
 
 pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
-    let ask = Ask { min_ttl: own.min_ttl, timeout: own.timeout, fresh: own.fresh };
+    let ask = Ask { min_ttl: own.min_ttl, timeout: own.timeout, fresh: own.fresh, ..Ask::default() };
     let handed = match (&own.name, own.provider) {
         (Some(name), _) => handout::token(args, name, &ask)?,
         // clap asks for one of the two.
@@ -23,7 +23,10 @@ pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
             own.min_ttl.unwrap_or_default().as_secs()
         ));
     }
-    out::answer(&print(&handed, own.format))
+    match own.format {
+        Format::Github => github::set_outputs(&handed),
+        format => out::answer(&print(&handed, format)),
+    }
 }
 
 fn from_environment(args: &Args, provider: Provider, scope: Option<&str>, ask: &Ask) -> Result<Handed, Failure> {
@@ -38,7 +41,7 @@ fn print(handed: &Handed, format: Format) -> Zeroizing<String> {
     let mut text =
         Zeroizing::new(String::with_capacity(secret.len() + 512 + name.len() * 6 + token.source().len() * 6));
     match format {
-        Format::Raw => text.push_str(secret),
+        Format::Raw | Format::Github => text.push_str(secret),
         Format::Header => {
             for part in ["Authorization: ", token.scheme(), " ", secret] {
                 text.push_str(part);

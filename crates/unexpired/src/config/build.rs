@@ -219,6 +219,7 @@ fn command(section: &Section) -> Built {
     if let Some(cwd) = section.path("cwd") {
         builder = builder.cwd(cwd);
     }
+    let builder = builder.aws_credentials(super::rules::is_aws_credentials(section));
     Ok(Arc::new(builder.build()?))
 }
 

@@ -165,6 +165,11 @@ pub(super) const TOKEN: &[Key] = &[
         "`allowed`",
         "\"never\"",
     ),
+    key("username", &[], Shape::Text).outermost().about(
+        "The user name that goes beside the token where a client wants one (git, docker, keyring).",
+        "`entra`: `00000000-0000-0000-0000-000000000000`; `google`: `oauth2accesstoken`; `ibm`: `iambearer`; others: `oauth2`",
+        "\"x-token-auth\"",
+    ),
     key("min_ttl", &[], Shape::Duration).outermost().about(
         "The least life that a token should have left when it is handed out: moves the refresh earlier, at most to half of the life.",
         "none: refreshed when a quarter of the life is left, at most an hour",
@@ -279,6 +284,11 @@ pub(super) const TOKEN: &[Key] = &[
         "A line for the shell: `sh -c`, on Windows `cmd /d /s /c`.",
         "none",
         "\"print-token | tail -n 1\"",
+    ),
+    key("answer", &["command"], Shape::Choice(&["token", "aws-credentials"])).outermost().about(
+        "What the program prints. `aws-credentials`: AWS keys in the form of `credential_process`, handed out by `unexpired helper aws` alone. They are no bearer token: such a table has no `hosts` and no `fallback`, and no route uses it.",
+        "`token`",
+        "\"aws-credentials\"",
     ),
     key("timeout", &["command"], Shape::Duration).about(
         "How long the program may take, at most 20 s. Afterwards it and all that it started is killed.",

@@ -129,6 +129,7 @@ impl Config {
         let (tokens, routes) = reader.document(parsed.get_ref());
         for (_, route) in &routes {
             rules::check_route(route, &tokens, &mut reader);
+            rules::check_bearer(route, &tokens, &mut reader);
         }
         let clients = build::Clients::new(name);
         for (_, section) in &tokens {
@@ -370,6 +371,26 @@ impl TokenConfig {
             next = section.fallback();
         }
         false
+    }
+
+    /// The user name that goes beside it where a client wants one: what is configured, else what the provider's resources take.
+    pub fn username(&self) -> &str {
+        self.section.text("username").unwrap_or(match self.provider() {
+            "entra" => "00000000-0000-0000-0000-000000000000",
+            "google" => "oauth2accesstoken",
+            "ibm" => "iambearer",
+            _ => "oauth2",
+        })
+    }
+
+    /// Whether it is AWS keys, which sign requests: no bearer token.
+    pub fn is_aws_credentials(&self) -> bool {
+        rules::is_aws_credentials(&self.section)
+    }
+
+    /// The directory of an Entra token: its id or a domain.
+    pub fn tenant(&self) -> Option<&str> {
+        self.section.text("tenant")
     }
 
     /// The least life that it should have left when it is handed out.

@@ -120,5 +120,5 @@ const TAIL: &str = "
 
 - **Durations** are whole numbers with units, largest first: `\"10m\"`, `\"90s\"`, `\"1h30m\"`, `\"250ms\"`, `\"1d\"`. A bare number is refused.
 - **Names** of tokens and routes are up to 64 letters, digits, `-`, `_` and `.`, and begin with a letter or a digit.
-- **A fallback** takes all keys of its provider, and not `hosts`, `export` and `min_ttl`, which are the token's. It may have a `fallback` of its own.
+- **A fallback** takes all keys of its provider, and not `hosts`, `export`, `min_ttl`, `username` and `answer`, which are the token's. It may have a `fallback` of its own.
 ";

@@ -106,6 +106,20 @@ fn is_own_affair(name: &str) -> bool {
     OWN.iter().any(|own| own.eq_ignore_ascii_case(name))
 }
 
+/// Checks that a route's token is one that may stand in a header.
+pub(super) fn check_bearer(route: &Section, tokens: &[(String, Section)], reader: &mut Reader) {
+    let Some((name, section)) = tokens.iter().find(|(name, _)| route.text("token") == Some(name)) else { return };
+    if is_aws_credentials(section) {
+        let what = format!("{name} is AWS keys, which sign requests and are sent to nobody");
+        wrong(route, reader, "token", &what, "name a token that is a bearer token");
+    }
+}
+
+/// Whether a token's table yields AWS keys in the place of a bearer token.
+pub(super) fn is_aws_credentials(section: &Section) -> bool {
+    section.text("answer") == Some("aws-credentials")
+}
+
 fn entra(section: &Section, reader: &mut Reader) {
     if !section.has("client_secret") {
         missing(
@@ -134,6 +148,13 @@ fn command(section: &Section, reader: &mut Reader) {
     one_of(section, reader, "command", "shell");
     if section.duration("timeout").is_some_and(|timeout| timeout > LONGEST_TIMEOUT) {
         wrong(section, reader, "timeout", "is longer than 20 s, which no mint may take", "set it to 20s or less");
+    }
+    if is_aws_credentials(section) {
+        for key in ["hosts", "fallback"] {
+            if section.has(key) {
+                wrong(section, reader, key, "stands beside answer = \"aws-credentials\"", "remove one of them");
+            }
+        }
     }
 }
 

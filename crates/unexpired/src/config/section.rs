@@ -686,7 +686,7 @@ fn variable_digest(name: &str) -> String {
 }
 
 /// Keys that say who gets a token, not what it is.
-const ABOUT_HANDING_OUT: [&str; 2] = ["hosts", "export"];
+const ABOUT_HANDING_OUT: [&str; 3] = ["hosts", "export", "username"];
 
 const DURATION_REMEDY: &str = "write it as \"10m\", \"90s\" or \"1h30m\"";
 

@@ -470,6 +470,7 @@ scope         = "read write"
 audience      = "https://api.example.com/"
 resource      = ["https://a.example.com", "https://b.example.com"]
 params        = { organization = "org_1" }
+username      = "x-token-auth"
 
 [token.refreshed]
 provider      = "oauth"
@@ -485,6 +486,11 @@ grant              = "refresh_token"
 client_id          = "c"
 client_auth        = "none"
 refresh_token_file = "/var/lib/corp/rt"
+
+[token.keys]
+provider = "command"
+command  = ["aws", "configure", "export-credentials", "--format", "process"]
+answer   = "aws-credentials"
 
 [route.gov]
 token    = "corp"
@@ -511,7 +517,10 @@ socket   = "/run/private.sock"
 #[test]
 fn every_provider_with_every_key() {
     let config = Config::parse(GOOD, "c.toml").unwrap();
-    assert_eq!(config.names().collect::<Vec<_>>(), ["corp", "ci", "ci-audience", "ibm", "any", "refreshed", "kept"]);
+    assert_eq!(
+        config.names().collect::<Vec<_>>(),
+        ["corp", "ci", "ci-audience", "ibm", "any", "refreshed", "kept", "keys"]
+    );
     for key in keys::TOKEN {
         let written = GOOD.lines().any(|line| line.starts_with(&format!("{} ", key.name))) || key.name == "fallback";
         assert!(written, "{} is in no example", key.name);
@@ -523,6 +532,10 @@ fn every_provider_with_every_key() {
     assert!(hosts_allow(corp.hosts(), "contoso.openai.azure.us") && !hosts_allow(corp.hosts(), "example.com"));
     assert_eq!(config.token("ci").unwrap().scope().unwrap().split(' ').count(), 2);
     assert_eq!(config.token("any").unwrap().audience(), Some("https://api.example.com/"));
+    assert_eq!(config.token("any").unwrap().username(), "x-token-auth");
+    assert_eq!(config.token("ci").unwrap().username(), "oauth2accesstoken");
+    assert_eq!((corp.tenant(), config.token("any").unwrap().tenant()), (Some("contoso.onmicrosoft.us"), None));
+    assert!(config.token("keys").unwrap().is_aws_credentials() && !corp.is_aws_credentials());
     let route = config.routes().next().unwrap();
     let upstream = "https://contoso.openai.azure.us/openai/v1";
     assert_eq!((route.name(), route.token(), route.upstream()), ("gov", "corp", upstream));
@@ -566,6 +579,21 @@ fn fits_the_schema(text: &str) -> Result<(), String> {
         std::sync::LazyLock::new(|| jsonschema::validator_for(&serde_json::from_str(&schema()).unwrap()).unwrap());
     let document = object(DeTable::parse(text).unwrap().get_ref());
     SCHEMA.validate(&document).map_err(|error| format!("{error} at {}\n{text}", error.instance_path()))
+}
+
+/// AWS keys sign requests; nothing may take them for a bearer token.
+#[test]
+fn aws_keys_go_to_no_host() {
+    let keys = "[token.keys]\nprovider = 'command'\ncommand = ['p']\nanswer = 'aws-credentials'\n";
+    for (more, problem) in [
+        ("hosts = ['a.example.com']\n", "token.keys.hosts: stands beside answer"),
+        ("fallback = { provider = 'command', command = ['q'] }\n", "token.keys.fallback: stands beside answer"),
+        ("[route.r]\ntoken = 'keys'\nupstream = 'https://a.example.com'\n", "route.r.token: keys is AWS keys"),
+    ] {
+        let problems = Config::problems(&format!("{keys}{more}"), "c");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].to_string().contains(problem), "{}", problems[0]);
+    }
 }
 
 #[test]
