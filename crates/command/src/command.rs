@@ -47,8 +47,8 @@ impl Command {
         let requested_at = request.now();
         let read = if self.0.aws_credentials { answer::read_aws } else { answer::read };
         let answer = read(&self.output(request).await?).map_err(|error| self.says(error))?;
-        // An absurd expiry is as good as nothing said.
-        let latest = requested_at.system_time().checked_add(TEN_YEARS);
+        // An absurd expiry, most likely milliseconds, is as good as nothing said.
+        let latest = requested_at.system_time().checked_add(A_CENTURY);
         let expires_at = answer.expires_at.filter(|at| latest.is_none_or(|latest| *at <= latest));
         let mut token = Token::builder(answer.token, requested_at)
             .source(NAME)
@@ -313,7 +313,7 @@ const CLAIMS: &str = "UNEXPIRED_CLAIMS";
 const MARK: &str = "UNEXPIRED_COMMAND";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
-const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 86_400);
+const A_CENTURY: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// For programs that nobody watches: no colours, no questions.
 const DEFAULTS: [(&str, &str); 3] =
