@@ -68,6 +68,8 @@ pub struct TokenRecord {
     pub claims: Option<Digest>,
     /// How long the mint of `token` took.
     pub took: Option<Duration>,
+    /// When `token` arrived.
+    pub arrived_at: Option<Timestamp>,
     /// Until then nothing is minted for a `min_ttl`'s sake: the issuer gave no longer life.
     pub short_until: Option<Timestamp>,
     /// The failures since `token` arrived.

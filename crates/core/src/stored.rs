@@ -259,10 +259,7 @@ impl TokenRecord {
 
     /// Whether the token arrived at `moment` or later; its mint may have begun before.
     pub fn arrived_after(&self, moment: Timestamp) -> bool {
-        self.token.as_ref().is_some_and(|token| {
-            let arrived = token.moments().minted_at + self.took.unwrap_or_default();
-            arrived.boot_nanos() >= moment.boot_nanos()
-        })
+        self.token.is_some() && self.arrived_at.is_some_and(|arrived| arrived.boot_nanos() >= moment.boot_nanos())
     }
 
     /// The token, if it may still be handed out.
@@ -310,6 +307,7 @@ fn arrived(record: &mut TokenRecord, token: &Token, request: &MintRequest, sent:
     record.short_until = short.then(|| now + quiet(token));
     record.claims = request.claims().map(Digest::of);
     record.took = Some(now.since(sent));
+    record.arrived_at = Some(now);
     record.failure = None;
     record.token = Some(token.clone());
 }

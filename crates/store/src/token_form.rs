@@ -25,6 +25,8 @@ pub(crate) struct TokenForm<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     took_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    arrived_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     short_until: Option<Moment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
@@ -81,6 +83,7 @@ struct Read {
     token: Option<ReadToken>,
     claims: Option<String>,
     took_ms: Option<u64>,
+    arrived_at: Option<Moment>,
     short_until: Option<Moment>,
     failure: Option<Failure>,
     rejection: Option<Rejection>,
@@ -110,6 +113,7 @@ impl<'a> TokenForm<'a> {
             }),
             claims: record.claims.map(hex),
             took_ms: record.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            arrived_at: record.arrived_at.map(written),
             short_until: record.short_until.map(written),
             failure: record.failure.as_ref().map(|failure| {
                 let error = &failure.error;
@@ -152,6 +156,7 @@ impl TokenForm<'_> {
         }
         record.claims = read.claims.as_deref().and_then(digest);
         record.took = read.took_ms.map(Duration::from_millis);
+        record.arrived_at = read.arrived_at.map(moment);
         record.short_until = read.short_until.map(moment);
         record.failure = match read.failure {
             Some(form) => Some(failure(&form, moment)?),
@@ -240,6 +245,7 @@ mod tests {
         record.token = Some(token.build().unwrap());
         record.claims = Some(Digest::of("c"));
         record.took = Some(Duration::from_millis(120));
+        record.arrived_at = Some(now);
         record.short_until = Some(now + Duration::from_secs(5));
         let error = MintError::new(ErrorKind::Denied, "no")
             .code("invalid_client")
