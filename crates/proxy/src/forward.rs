@@ -30,7 +30,8 @@ pub(crate) struct Outgoing {
     pub(crate) host: Option<HeaderValue>,
     /// Whether the route's name stands in the path.
     pub(crate) in_path: bool,
-    pub(crate) api: Api,
+    /// Whose client it is, if its headers say so.
+    pub(crate) api: Option<Api>,
     pub(crate) since: Instant,
 }
 
@@ -233,7 +234,8 @@ impl Trip<'_> {
     }
 
     fn error(&self, fault: Fault, message: &str) -> Response<OutBody> {
-        error(self.outgoing.api, fault, message)
+        let api = self.outgoing.api.unwrap_or_else(|| Api::of_path(self.outgoing.path.path(), None));
+        error(api, fault, message)
     }
 }
 
