@@ -4,6 +4,7 @@
 //! configuration, 3 try later, 4 refused, 5 forbidden.
 
 mod args;
+mod clients;
 mod commands;
 mod demo;
 mod env;
@@ -17,6 +18,7 @@ mod project;
 mod reference;
 mod shared;
 mod signals;
+mod suspicion;
 mod sys;
 mod ticket;
 

@@ -43,8 +43,7 @@ pub use secret::{Secret, SecretSource};
 pub use slot::Rejection;
 pub use source::{MintRequest, TokenSource};
 pub use store::{
-    FailureRecord, MemoryStore, Record, RefreshTokenRecord, RejectionRecord, StoreError, StoreGuard, StoreKey,
-    TokenRecord, TokenStore,
+    FailureRecord, MemoryStore, Record, RefreshTokenRecord, RejectionRecord, StoreError, StoreGuard, StoreKey, SuspicionRecord, TokenRecord, TokenStore,
 };
 pub use stored::{Refusal, StoredSource};
 #[cfg(feature = "test-clock")]
