@@ -80,7 +80,7 @@ pub(crate) fn open(args: &Args) -> Option<FileStore> {
 /// What is known of a token, if its credential is still the one it was minted with.
 pub(crate) fn look(store: &FileStore, key: &StoreKey, source: &dyn TokenSource) -> TokenRecord {
     match store.load_now(key) {
-        Ok(Some(Record::Token(record))) if record.revision == source.revision() => record,
+        Ok(Some(Record::Token(record))) if record.revision == source.revision() => *record,
         _ => TokenRecord::default(),
     }
 }
@@ -117,12 +117,12 @@ pub(crate) fn reject(subject: &Subject, text: &Secret) -> Result<Refusal, Failur
     let locked = store.lock_now(&key, LONGEST_WAIT).map_err(|error| cannot(&error))?;
     let Some(mut locked) = locked else { return Err(cannot(&"another process is minting all the time")) };
     let mut record = match locked.load() {
-        Ok(Some(Record::Token(record))) => record,
+        Ok(Some(Record::Token(record))) => *record,
         _ => TokenRecord::default(),
     };
     let refusal = record.reject(Digest::of(text.expose()), SystemClock.now());
     if refusal != Refusal::Stale {
-        locked.commit(&Record::Token(record)).map_err(|error| cannot(&error))?;
+        locked.commit(&Record::Token(Box::new(record))).map_err(|error| cannot(&error))?;
     }
     Ok(refusal)
 }

@@ -43,7 +43,8 @@ pub use secret::{Secret, SecretSource};
 pub use slot::Rejection;
 pub use source::{MintRequest, TokenSource};
 pub use store::{
-    FailureRecord, MemoryStore, Record, RefreshTokenRecord, RejectionRecord, StoreError, StoreGuard, StoreKey, SuspicionRecord, TokenRecord, TokenStore,
+    FailureRecord, MemoryStore, Record, RefreshTokenRecord, RejectionRecord, StoreError, StoreGuard, StoreKey,
+    SuspicionRecord, TokenRecord, TokenStore,
 };
 pub use stored::{Refusal, StoredSource};
 #[cfg(feature = "test-clock")]

@@ -53,7 +53,7 @@ pub enum Record {
     /// A refresh token.
     RefreshToken(RefreshTokenRecord),
     /// What everyone who shares an access token knows of it.
-    Token(TokenRecord),
+    Token(Box<TokenRecord>),
 }
 
 /// An access token as it is shared, and what is known of its source: see [`StoredSource`](crate::StoredSource).

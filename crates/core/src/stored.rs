@@ -127,7 +127,7 @@ impl StoredSource {
 
     async fn mint_locked(&self, guard: &mut dyn StoreGuard, request: MintRequest) -> Result<Token, MintError> {
         let mut record = match guard.load().await {
-            Ok(Some(Record::Token(record))) => record,
+            Ok(Some(Record::Token(record))) => *record,
             Ok(_) => TokenRecord::default(),
             Err(error) => {
                 tracing::warn!(target: "unexpired", %error, "the store cannot be read");
@@ -167,7 +167,7 @@ impl StoredSource {
         };
         // Read afterwards: a refresh token that was rotated is a change of our own.
         record.revision = self.inner.revision();
-        if let Err(error) = guard.commit(Record::Token(record)).await {
+        if let Err(error) = guard.commit(Record::Token(Box::new(record))).await {
             tracing::warn!(target: "unexpired", %error, "the store does not take the token; others will mint their own");
         }
         result

@@ -8,8 +8,8 @@ use crate::sys;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use unexpired_core::{
-    Clock, Digest, ErrorKind, FailureRecord, MintError, Moments, RejectionRecord, Secret, SuspicionRecord, SystemClock, Timestamp,
-    Token, TokenRecord,
+    Clock, Digest, ErrorKind, FailureRecord, MintError, Moments, RejectionRecord, Secret, SuspicionRecord, SystemClock,
+    Timestamp, Token, TokenRecord,
 };
 
 #[derive(Serialize)]
