@@ -19,6 +19,8 @@ pub(crate) struct Ask {
     pub(crate) timeout: Option<Duration>,
     /// A new one, though one is kept that looks usable: somebody has reason to believe that it is refused.
     pub(crate) fresh: bool,
+    /// The client is told until when the token may be used, in whole seconds: less than one is no life to it.
+    pub(crate) whole_seconds: bool,
     /// What the client that asks does with tokens.
     pub(crate) client: Option<Profile>,
     /// AWS keys in the place of a bearer token. Each is refused where the other is asked for.
@@ -29,7 +31,8 @@ impl Ask {
     /// The least life that this token should have.
     pub(crate) fn least_life(&self, token: &Token) -> Duration {
         let clients = self.client.map(|client| client.least_life(token)).unwrap_or_default();
-        self.min_ttl.unwrap_or_default().max(clients)
+        let told = if self.whole_seconds { margin(token) + ONE_SECOND } else { Duration::ZERO };
+        self.min_ttl.unwrap_or_default().max(clients).max(told)
     }
 
     /// The part of it that is the same for every token.
@@ -141,6 +144,13 @@ impl Clock for HereClock {
     }
 }
 
+/// How long before its expiry a token is handed to nobody any more.
+fn margin(token: &Token) -> Duration {
+    let moments = token.moments();
+    if moments.expires_at.is_never() { Duration::ZERO } else { moments.expires_at.since(moments.usable_until) }
+}
+
+const ONE_SECOND: Duration = Duration::from_secs(1);
 /// What a mint may take; to allow more changes nothing.
 const LONGEST_MINT: Duration = Duration::from_secs(20);
 

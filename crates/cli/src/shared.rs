@@ -279,7 +279,7 @@ impl Sharing<'_> {
             if let Some(error) = self.held_back(&found) {
                 return Ok(Err(error));
             }
-            let asked = self.ask.fresh.then_some(self.asked);
+            let asked = (self.ask.fresh || self.ask.whole_seconds).then_some(self.asked);
             if let Ok(child) = self.subject.minter.start(Some(locked), asked) {
                 return Ok(self.wait_for(child));
             }
@@ -295,7 +295,8 @@ impl Sharing<'_> {
             None => self.store.clone(),
         };
         let mut stored = self.subject.stored(store);
-        if self.ask.fresh {
+        // What is there already was not good enough, and the store cannot tell why.
+        if self.ask.fresh || self.ask.whole_seconds {
             stored = stored.newer_than(self.asked);
         }
         mint_here(self.args, self.subject, self.ask, Arc::new(stored), Some(&self.subject.minter))
@@ -374,7 +375,7 @@ fn mint_here(
             Err(_) => {
                 if let Some(standby) = standby {
                     // It waits for the lock that this process holds. Without it the token is minted all the same, if nobody kills us.
-                    let _ = standby.start(None, ask.fresh.then_some(asked));
+                    let _ = standby.start(None, (ask.fresh || ask.whole_seconds).then_some(asked));
                 }
                 answer.await
             }
