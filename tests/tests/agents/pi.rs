@@ -35,8 +35,8 @@ fn pi_by_the_proxy() {
     let Some(pi) = agent("pi") else { return };
     alone("pi::pi_by_the_proxy", || {
         let world = World::new();
-        let (_proxy, url, key) = world.proxy();
-        let mut turn = start(&world, &pi, &url, &key);
+        let (_proxy, url, _) = world.proxy();
+        let mut turn = start(&world, &pi, &url, &format!("!{} proxy key api", program()));
         world.lifetimes(&mut turn);
         world.outage(&mut turn);
         world.revocation(&mut turn);
