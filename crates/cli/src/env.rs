@@ -169,6 +169,17 @@ pub(crate) const GROUPS: &[Group] = &[
         }],
     },
     Group {
+        title: "Programs of `unexpired watch --exec`",
+        about: "They inherit the environment. With `--env` the variable that it names holds the token.",
+        variables: &[
+            Variable { name: "UNEXPIRED_TOKEN_NAME", what: "Set for them: the token's name." },
+            Variable {
+                name: "UNEXPIRED_EXPIRES_AT",
+                what: "Set for them: when the token expires, as RFC 3339 in UTC; not set if it does not.",
+            },
+        ],
+    },
+    Group {
         title: "Commands that print tokens or secrets",
         about: "They inherit the environment, with what the configuration sets in `env`.",
         variables: &[

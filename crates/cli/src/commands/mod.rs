@@ -10,6 +10,7 @@ mod proxy;
 mod reject;
 mod status;
 mod token;
+mod watch;
 
 use crate::args::{Args, Command};
 use crate::demo;
@@ -27,6 +28,7 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         Command::Status(own) => status::run(&args, &own),
         Command::Probe(own) => probe::run(&args, &own),
         Command::Proxy(own) => proxy::run(&args, &own),
+        Command::Watch(own) => watch::run(&args, &own),
         Command::Demo(own) => demo::run(&args, &own),
         Command::Lab(own) => lab::run(&own),
         Command::Config(own) => config::run(&args, &own),
