@@ -65,6 +65,13 @@ pub(crate) enum Command {
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArgs),
 
+    /// Look whether everything is as it should be: store, configuration, clocks, certificates, ports
+    ///
+    /// With --as also what shadows a client's set-up: left-over keys, stored logins, files that others can write. One line a finding, with the remedy; no
+    /// values. Mints nothing, runs no command, changes nothing. Exits with 1 if a finding is `fail`.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+
     /// Mint a token and ask whether it is accepted
     ///
     /// Sends one GET with the token, only to a host that the token's `hosts` names, and follows no redirect.
@@ -209,6 +216,17 @@ pub(crate) enum Format {
 pub(crate) struct StatusArgs {
     /// Only this token
     pub(crate) name: Option<String>,
+
+    /// One JSON object, for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Options)]
+pub(crate) struct DoctorArgs {
+    /// The client whose set-up to look at, too
+    #[arg(long = "as", value_name = "CLIENT")]
+    pub(crate) client: Option<crate::commands::doctor::Agent>,
 
     /// One JSON object, for machines
     #[arg(long)]
@@ -426,6 +444,12 @@ Examples:
   unexpired status
   unexpired status corp --json";
 
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  unexpired doctor
+  unexpired doctor --as codex
+  unexpired doctor --as claude --json";
+
 const PROBE_EXAMPLES: &str = "\
 Examples:
   unexpired probe corp
@@ -449,7 +473,7 @@ Examples:
   unexpired proxy key --metrics";
 
 /// UNEX on the keypad of a telephone.
-const PROXY_PORT: u16 = 8639;
+pub(crate) const PROXY_PORT: u16 = 8639;
 
 const WATCH_EXAMPLES: &str = "\
 Examples:

@@ -126,6 +126,53 @@ mod os {
         }
     }
 
+    /// The user whose rights this process has.
+    pub(crate) fn user() -> Option<u32> {
+        Some(rustix::process::geteuid().as_raw())
+    }
+
+    /// Who may do what with a file.
+    pub(crate) fn mode(metadata: &Metadata) -> Option<u32> {
+        use std::os::unix::fs::MetadataExt as _;
+        Some(metadata.mode() & 0o7777)
+    }
+
+    /// Whether a file or folder belongs to another user than this one and root.
+    pub(crate) fn is_anothers(metadata: &Metadata) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        metadata.uid() != 0 && Some(metadata.uid()) != user()
+    }
+
+    /// Whether a file belongs to this user.
+    pub(crate) fn is_own(metadata: &Metadata) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        Some(metadata.uid()) == user()
+    }
+
+    /// The number of a file on its disk.
+    pub(crate) fn inode(metadata: &Metadata) -> Option<u64> {
+        use std::os::unix::fs::MetadataExt as _;
+        Some(metadata.ino())
+    }
+
+    /// Whether a folder is this user's alone: what is wrong, and the remedy. As the store itself sees it.
+    pub(crate) fn own_alone(metadata: &Metadata) -> Result<(), (&'static str, &'static str)> {
+        use std::os::unix::fs::MetadataExt as _;
+        if metadata.is_symlink() {
+            return Err(("is a symbolic link, which is not followed", "name the folder itself by UNEXPIRED_STORE"));
+        }
+        if !metadata.is_dir() {
+            return Err(("is no folder", "move it away, or set UNEXPIRED_STORE"));
+        }
+        if Some(metadata.uid()) != user() {
+            return Err(("belongs to another user", "set UNEXPIRED_STORE to a folder of your own"));
+        }
+        if metadata.mode() & 0o077 != 0 {
+            return Err(("is open to others", "close it with chmod 700"));
+        }
+        Ok(())
+    }
+
     /// A working folder that is always there.
     pub(crate) const ROOT: &str = "/";
 
@@ -179,6 +226,31 @@ mod os {
 
     pub(crate) fn stdout() -> impl Write {
         std::io::stdout()
+    }
+
+    pub(crate) fn user() -> Option<u32> {
+        None
+    }
+
+    /// Access lists are not looked at here.
+    pub(crate) fn mode(_: &Metadata) -> Option<u32> {
+        None
+    }
+
+    pub(crate) fn is_anothers(_: &Metadata) -> bool {
+        false
+    }
+
+    pub(crate) fn is_own(_: &Metadata) -> bool {
+        true
+    }
+
+    pub(crate) fn inode(_: &Metadata) -> Option<u64> {
+        None
+    }
+
+    pub(crate) fn own_alone(metadata: &Metadata) -> Result<(), (&'static str, &'static str)> {
+        if metadata.is_dir() { Ok(()) } else { Err(("is no folder", "move it away, or set UNEXPIRED_STORE")) }
     }
 
     pub(crate) const ROOT: &str = "\\";
