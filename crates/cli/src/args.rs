@@ -79,6 +79,16 @@ pub(crate) enum Command {
     #[command(after_help = PROXY_EXAMPLES, args_conflicts_with_subcommands = true, override_usage = PROXY_USAGE)]
     Proxy(ProxyArgs),
 
+    /// Run a program with a proxy of its own, so that it never holds a token
+    ///
+    /// The proxy listens on a free port of loopback, has a key of its own, and ends with the program. Agents are known by their program's name or
+    /// --as, and pointed at it by arguments, variables or a configuration folder; other programs find UNEXPIRED_PROXY_URL and UNEXPIRED_PROXY_KEY, and
+    /// the variables of OpenAI's libraries. Variables that would shadow it, and those that hold secrets of the configuration's tokens, are taken
+    /// out. Signals are passed on, and the exit code is the program's; 125 is a failure of ours, 126 a program that cannot be started, 127 one
+    /// that is not there.
+    #[command(after_help = crate::commands::run::EXAMPLES)]
+    Run(crate::commands::run::RunArgs),
+
     /// Watch a session that never sees a 401: requests over many 3-second lifetimes, an outage and a revocation
     ///
     /// Everything runs in this process and on loopback: an identity provider, a resource server that verifies every token, and clients that

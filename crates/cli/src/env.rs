@@ -161,6 +161,44 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        title: "`unexpired run`",
+        about: "What the program finds, and what decides where its configuration is. Variables that would lead an agent elsewhere are taken out for it: \
+            `unexpired run --help`.",
+        variables: &[
+            Variable {
+                name: "UNEXPIRED_PROXY_URL",
+                what: "Set for the program: the proxy, which stands for the route's upstream.",
+            },
+            Variable { name: "UNEXPIRED_PROXY_KEY", what: "Set for the program: the key that opens it." },
+            Variable {
+                name: "XDG_RUNTIME_DIR",
+                what: "Where the configuration that OpenClaw is given lies meanwhile.",
+            },
+            Variable {
+                name: "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+                what: "Taken out, as every variable that holds a secret from which a token is minted.",
+            },
+            Variable { name: "AZURE_PASSWORD", what: "Likewise." },
+            Variable { name: "AZURE_OPENAI_API_KEY", what: "Taken out for programs that are not known by name." },
+            Variable { name: "AZURE_OPENAI_AD_TOKEN", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_OAUTH_TOKEN", what: "Taken out for Claude Code." },
+            Variable { name: "CLAUDE_CODE_USE_BEDROCK", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_USE_VERTEX", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_USE_FOUNDRY", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_USE_GATEWAY", what: "Likewise." },
+            Variable { name: "GOOGLE_GEMINI_BASE_URL", what: "Set for Gemini CLI." },
+            Variable { name: "GOOGLE_API_KEY", what: "Taken out for Gemini CLI." },
+            Variable { name: "GOOGLE_GENAI_USE_VERTEXAI", what: "Likewise." },
+            Variable { name: "GOOGLE_GENAI_USE_GCA", what: "Likewise." },
+            Variable { name: "GOOGLE_VERTEX_BASE_URL", what: "Likewise." },
+            Variable { name: "GOOGLE_CLOUD_ACCESS_TOKEN", what: "Likewise." },
+            Variable {
+                name: "HTTP_PROXY",
+                what: "Where this or another proxy is set, `NO_PROXY` gets loopback for the program.",
+            },
+        ],
+    },
+    Group {
         title: "`unexpired token --format github`",
         about: "",
         variables: &[Variable {

@@ -8,6 +8,7 @@ mod lab;
 mod probe;
 mod proxy;
 mod reject;
+pub(crate) mod run;
 mod status;
 mod token;
 
@@ -27,6 +28,7 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         Command::Status(own) => status::run(&args, &own),
         Command::Probe(own) => probe::run(&args, &own),
         Command::Proxy(own) => proxy::run(&args, &own),
+        Command::Run(own) => run::run(&args, &own),
         Command::Demo(own) => demo::run(&args, &own),
         Command::Lab(own) => lab::run(&own),
         Command::Config(own) => config::run(&args, &own),
