@@ -62,6 +62,10 @@ impl Call {
                 "token" if !command => command = true,
                 "--config" => call.config = Some(PathBuf::from(args.next()?)),
                 "--min-ttl" => call.min_ttl = unexpired::config::parse_duration(args.next()?.to_str()?)?,
+                // Clients that keep no token: what they ask means no more than it says.
+                "--as"
+                    if ["copilot", "pi", "openclaw", "gemini", "opencode", "goose"]
+                        .contains(&args.next()?.to_str()?) => {}
                 // How long to wait says nothing to who does not wait.
                 "--timeout" => drop(unexpired::config::parse_duration(args.next()?.to_str()?)?),
                 plain if command && name.is_none() && !plain.starts_with('-') && !plain.is_empty() => name = Some(arg),
@@ -90,6 +94,7 @@ mod tests {
         let corp = || Call { name: "corp".into(), ..Call::default() };
         assert_eq!(parse(&["unexpired", "token", "corp"]), Some(corp()));
         assert_eq!(parse(&["/usr/bin/unexpired", "token", "corp", "--timeout", "4s"]), Some(corp()));
+        assert_eq!(parse(&["unexpired", "token", "corp", "--as", "pi"]), Some(corp()));
         let with = parse(&["unexpired", "--config", "/c.toml", "token", "--min-ttl", "10m", "corp"]);
         let expected = Call { config: Some("/c.toml".into()), min_ttl: Duration::from_secs(600), ..corp() };
         assert_eq!(with, Some(expected));
@@ -101,6 +106,7 @@ mod tests {
             &["unexpired", "token", "corp", "more"],
             &["unexpired", "token", "corp", "--format", "json"],
             &["unexpired", "token", "corp", "--fresh"],
+            &["unexpired", "token", "corp", "--as", "codex"],
             &["unexpired", "token", "corp", "--verbose"],
             &["unexpired", "token", "-v", "corp"],
             &["unexpired", "token", "--min-ttl", "never", "corp"],

@@ -18,6 +18,7 @@ mod project;
 mod reference;
 mod shared;
 mod signals;
+mod suspicion;
 mod sys;
 mod ticket;
 

@@ -1,6 +1,7 @@
 //! How each agent is pointed at a proxy of its own: by variables, arguments, or a configuration folder. To add an agent, add its line to `AGENTS` and the
 //! function that the line names.
 
+use super::Client;
 use super::folder::Folder;
 use super::splice;
 use crate::failure::{Failure, USAGE};
@@ -9,29 +10,6 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-
-/// An agent that is known by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Agent {
-    /// OpenAI Codex CLI
-    Codex,
-    /// Claude Code
-    Claude,
-    /// GitHub Copilot CLI
-    Copilot,
-    /// pi
-    Pi,
-    /// OpenClaw
-    Openclaw,
-    /// Gemini CLI
-    Gemini,
-    /// opencode
-    Opencode,
-    /// goose
-    Goose,
-    /// Any other program: OPENAI_BASE_URL, OPENAI_API_KEY
-    Other,
-}
 
 /// What an API is spoken by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,7 +49,8 @@ pub(crate) struct Pointed {
 }
 
 struct Line {
-    agent: Agent,
+    /// None for any other program.
+    client: Option<Client>,
     program: &'static str,
     /// Variables that would lead it elsewhere, or give it another credential.
     shadows: &'static [&'static str],
@@ -82,7 +61,7 @@ struct Line {
 
 const AGENTS: &[Line] = &[
     Line {
-        agent: Agent::Codex,
+        client: Some(Client::Codex),
         program: "codex",
         shadows: &[
             "OPENAI_API_KEY",
@@ -96,7 +75,7 @@ const AGENTS: &[Line] = &[
         point: codex,
     },
     Line {
-        agent: Agent::Claude,
+        client: Some(Client::Claude),
         program: "claude",
         shadows: &[
             "ANTHROPIC_API_KEY",
@@ -113,17 +92,17 @@ const AGENTS: &[Line] = &[
         point: claude,
     },
     Line {
-        agent: Agent::Copilot,
+        client: Some(Client::Copilot),
         program: "copilot",
         // A left-over bearer token goes before everything else.
         shadows: &["COPILOT_PROVIDER_BEARER_TOKEN", "COPILOT_PROVIDER_API_KEY_COMMAND"],
         appends: None,
         point: copilot,
     },
-    Line { agent: Agent::Pi, program: "pi", shadows: &[], appends: None, point: pi },
-    Line { agent: Agent::Openclaw, program: "openclaw", shadows: &[], appends: None, point: openclaw },
+    Line { client: Some(Client::Pi), program: "pi", shadows: &[], appends: None, point: pi },
+    Line { client: Some(Client::Openclaw), program: "openclaw", shadows: &[], appends: None, point: openclaw },
     Line {
-        agent: Agent::Gemini,
+        client: Some(Client::Gemini),
         program: "gemini",
         shadows: &[
             "GOOGLE_API_KEY",
@@ -135,16 +114,16 @@ const AGENTS: &[Line] = &[
         appends: Some("/v1beta"),
         point: gemini,
     },
-    Line { agent: Agent::Opencode, program: "opencode", shadows: &[], appends: None, point: opencode },
+    Line { client: Some(Client::Opencode), program: "opencode", shadows: &[], appends: None, point: opencode },
     Line {
-        agent: Agent::Goose,
+        client: Some(Client::Goose),
         program: "goose",
         shadows: &["OPENAI_BASE_URL", "OPENAI_CUSTOM_HEADERS", "ANTHROPIC_CUSTOM_HEADERS"],
         appends: None,
         point: goose,
     },
     Line {
-        agent: Agent::Other,
+        client: None,
         program: "",
         shadows: &["AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"],
         appends: None,
@@ -152,37 +131,35 @@ const AGENTS: &[Line] = &[
     },
 ];
 
-impl Agent {
-    /// The agent that a program of this name is.
-    pub(crate) fn of(program: &Path) -> Self {
-        let name = program.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-        AGENTS.iter().find(|line| !name.is_empty() && line.program == name).map_or(Self::Other, |line| line.agent)
-    }
+/// The agent that a program of this name is.
+pub(crate) fn known(program: &Path) -> Option<Client> {
+    let name = program.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
+    AGENTS.iter().find(|line| line.program == name)?.client
+}
 
-    fn line(self) -> Option<&'static Line> {
-        AGENTS.iter().find(|line| line.agent == self)
-    }
+/// How the program of an agent is called.
+pub(crate) fn program_of(client: Option<Client>) -> &'static str {
+    line(client).map_or("", |line| line.program)
+}
 
-    /// How its program is called.
-    pub(crate) fn program(self) -> &'static str {
-        self.line().map_or("", |line| line.program)
+/// Points it at the proxy.
+pub(crate) fn point(client: Option<Client>, told: &Told<'_>) -> Result<Pointed, Failure> {
+    let Some(line) = line(client) else { return Ok(Pointed::default()) };
+    if let Some(end) = line.appends.filter(|end| told.upstream.trim_end_matches('/').ends_with(end)) {
+        let program = line.program;
+        out::to_stderr(&format!(
+            "warning: {program} puts {end} behind its base URL, and the route's upstream ends with it too"
+        ));
     }
+    let mut pointed = (line.point)(told)?;
+    pointed.unset = line.shadows;
+    // Under names that no program reads by itself; what is configured refers to them.
+    pointed.set.extend([(KEY, told.key.into()), (URL, told.url.into())]);
+    Ok(pointed)
+}
 
-    /// Points it at the proxy.
-    pub(crate) fn point(self, told: &Told<'_>) -> Result<Pointed, Failure> {
-        let Some(line) = self.line() else { return Ok(Pointed::default()) };
-        if let Some(end) = line.appends.filter(|end| told.upstream.trim_end_matches('/').ends_with(end)) {
-            let program = line.program;
-            out::to_stderr(&format!(
-                "warning: {program} puts {end} behind its base URL, and the route's upstream ends with it too"
-            ));
-        }
-        let mut pointed = (line.point)(told)?;
-        pointed.unset = line.shadows;
-        // Under names that no program reads by itself; what is configured refers to them.
-        pointed.set.extend([(KEY, told.key.into()), (URL, told.url.into())]);
-        Ok(pointed)
-    }
+fn line(client: Option<Client>) -> Option<&'static Line> {
+    AGENTS.iter().find(|line| line.client == client)
 }
 
 impl Told<'_> {
@@ -434,34 +411,37 @@ mod tests {
 
     #[test]
     fn a_program_is_known_by_its_name() {
-        for (program, agent) in [
-            ("codex", Agent::Codex),
-            ("/usr/bin/claude", Agent::Claude),
-            ("copilot.exe", Agent::Copilot),
-            ("pi", Agent::Pi),
-            ("python3", Agent::Other),
-            ("", Agent::Other),
-            ("claude-wrapper", Agent::Other),
+        for (program, client) in [
+            ("codex", Some(Client::Codex)),
+            ("/usr/bin/claude", Some(Client::Claude)),
+            ("copilot.exe", Some(Client::Copilot)),
+            ("pi", Some(Client::Pi)),
+            ("python3", None),
+            ("", None),
+            ("claude-wrapper", None),
         ] {
-            assert_eq!(Agent::of(Path::new(program)), agent, "{program}");
+            assert_eq!(known(Path::new(program)), client, "{program}");
         }
     }
 
     #[test]
     fn every_agent_has_one_line() {
-        for agent in Agent::value_variants() {
-            assert_eq!(AGENTS.iter().filter(|line| line.agent == *agent).count(), 1, "{agent:?}");
+        for client in Client::value_variants().iter().copied().map(Some).chain([None]) {
+            assert_eq!(AGENTS.iter().filter(|line| line.client == client).count(), 1, "{client:?}");
         }
     }
 
     #[test]
     fn no_key_stands_in_an_argument() {
-        for agent in Agent::value_variants().iter().filter(|agent| !matches!(agent, Agent::Pi | Agent::Openclaw)) {
-            let pointed = agent.point(&Told { model: Some("m"), ..told("https://api.example.com", &[]) }).unwrap();
-            assert!(!pointed.arguments.concat().contains("unx-"), "{agent:?}");
-            assert!(pointed.set.contains(&(KEY, "unx-k".into())), "{agent:?}");
+        let in_folders = |client: &Client| matches!(client, Client::Pi | Client::Openclaw);
+        for client in
+            Client::value_variants().iter().filter(|client| !in_folders(client)).copied().map(Some).chain([None])
+        {
+            let pointed = point(client, &Told { model: Some("m"), ..told("https://api.example.com", &[]) }).unwrap();
+            assert!(!pointed.arguments.concat().contains("unx-"), "{client:?}");
+            assert!(pointed.set.contains(&(KEY, "unx-k".into())), "{client:?}");
             let both: Vec<_> = pointed.set.iter().filter(|(name, _)| pointed.unset.contains(name)).collect();
-            assert!(both.is_empty(), "{agent:?}: {both:?}");
+            assert!(both.is_empty(), "{client:?}: {both:?}");
         }
     }
 

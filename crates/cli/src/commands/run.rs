@@ -1,7 +1,8 @@
 //! `unexpired run`: a program, and around it a proxy that lives as long.
 
 use crate::args::Args;
-use crate::clients::point::{Agent, Api, Pointed, Told};
+use crate::clients::Client;
+use crate::clients::point::{self, Api, Pointed, Told};
 use crate::failure::{Failure, OTHER};
 use crate::out;
 use crate::project::Project;
@@ -21,7 +22,7 @@ pub(crate) struct RunArgs {
 
     /// What the program is, if its name does not say it
     #[arg(long = "as", value_name = "CLIENT")]
-    pub(crate) agent: Option<Agent>,
+    pub(crate) client: Option<Client>,
 
     /// The model to ask for; pi and openclaw must be told one
     #[arg(long, value_name = "MODEL")]
@@ -80,7 +81,7 @@ fn around(args: &Args, own: &RunArgs) -> Result<u8, Failure> {
         let mut signals = Passed::listen()?;
         let proxy = Proxy::builder().route(route).bind()?;
         let url = proxy.places_of(config.name()).first().map(ToString::to_string).unwrap_or_default();
-        let agent = own.agent.unwrap_or_else(|| Agent::of(Path::new(name)));
+        let client = own.client.or_else(|| point::known(Path::new(name)));
         let told = Told {
             url: &url,
             key: key.expose(),
@@ -89,10 +90,10 @@ fn around(args: &Args, own: &RunArgs) -> Result<u8, Failure> {
             model: own.model.as_deref(),
             arguments,
         };
-        let pointed = agent.point(&told)?;
+        let pointed = point::point(client, &told)?;
         let mut command = Command::new(&program);
         sys::called(&mut command, name);
-        command.args(with(&pointed.arguments, arguments, agent, Path::new(name)));
+        command.args(with(&pointed.arguments, arguments, client, Path::new(name)));
         surround(&mut command, &pointed, &project, &own.keep);
         let _until_it_ends = pointed.folder;
         let mut child = tokio::process::Command::from(command).spawn().map_err(|error| not_started(name, &error))?;
@@ -121,13 +122,13 @@ fn around(args: &Args, own: &RunArgs) -> Result<u8, Failure> {
 }
 
 /// The arguments: ours before the program's own, or, where another program starts the agent (`npx @openai/codex`), behind the word that names it.
-fn with(ours: &[String], own: &[OsString], agent: Agent, program: &Path) -> Vec<OsString> {
+fn with(ours: &[String], own: &[OsString], client: Option<Client>, program: &Path) -> Vec<OsString> {
     let names_it = |word: &OsString| {
         let name = Path::new(word).file_name().and_then(OsStr::to_str).unwrap_or_default();
-        !agent.program().is_empty() && name.split(['@', '.']).next() == Some(agent.program())
+        client.is_some() && name.split(['@', '.']).next() == Some(point::program_of(client))
     };
     let at = match own.iter().position(names_it) {
-        Some(at) if Agent::of(program) != agent => at + 1,
+        Some(at) if point::known(program) != client => at + 1,
         _ => 0,
     };
     let (before, behind) = own.split_at(at);
@@ -255,7 +256,7 @@ mod tests {
             ("wrapper", &["exec"], &["-c", "exec"]),
         ] {
             let own: Vec<OsString> = own.iter().map(OsString::from).collect();
-            assert_eq!(with(&ours, &own, Agent::Codex, Path::new(program)), expected, "{program}");
+            assert_eq!(with(&ours, &own, Some(Client::Codex), Path::new(program)), expected, "{program}");
         }
     }
 }
