@@ -90,6 +90,13 @@ pub(crate) enum Command {
     #[command(after_help = crate::commands::run::EXAMPLES)]
     Run(crate::commands::run::RunArgs),
 
+    /// Show what must change in a client's own configuration for a route, and with --write change it
+    ///
+    /// stdout is the difference, or the piece to paste; every value in it that is not of this change is masked, and so is the local key. A client is
+    /// led through the proxy, which sees a refused token and never lets a request go bare; --printed has it start `unexpired token` instead.
+    #[command(after_help = crate::commands::setup::EXAMPLES)]
+    Setup(crate::commands::setup::SetupArgs),
+
     /// Watch a session that never sees a 401: requests over many 3-second lifetimes, an outage and a revocation
     ///
     /// Everything runs in this process and on loopback: an identity provider, a resource server that verifies every token, and clients that
@@ -404,7 +411,7 @@ Examples:
   unexpired proxy key --metrics";
 
 /// UNEX on the keypad of a telephone.
-const PROXY_PORT: u16 = 8639;
+pub(crate) const PROXY_PORT: u16 = 8639;
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

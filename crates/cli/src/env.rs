@@ -199,6 +199,33 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        title: "`unexpired setup` and `unexpired run`",
+        about: "Where agents have their configuration; each agent's own variables.",
+        variables: &[
+            Variable { name: "CODEX_HOME", what: "Codex's folder; `~/.codex` without it." },
+            Variable { name: "CLAUDE_CONFIG_DIR", what: "Claude Code's; `~/.claude`." },
+            Variable {
+                name: "CLAUDE_CODE_API_KEY_HELPER_TTL_MS",
+                what: "Written by `setup claude --client-interval`.",
+            },
+            Variable { name: "COPILOT_HOME", what: "Copilot CLI's; `~/.copilot`." },
+            Variable { name: "COPILOT_PROVIDERS_CONFIG", what: "Its `providers.json`." },
+            Variable { name: "COPILOT_PROVIDER_TYPE", what: "Kept by `run` if it is set." },
+            Variable { name: "PI_CODING_AGENT_DIR", what: "pi's folder; `~/.pi/agent`." },
+            Variable { name: "OPENCLAW_CONFIG_PATH", what: "OpenClaw's configuration." },
+            Variable { name: "OPENCLAW_STATE_DIR", what: "Its folder; `~/.openclaw`." },
+            Variable {
+                name: "OPENCLAW_INCLUDE_ROOTS",
+                what: "From where its configuration may include; `run` adds the folder of the user's own.",
+            },
+            Variable {
+                name: "OPENCODE_CONFIG",
+                what: "opencode's configuration; `opencode/opencode.json` in the user's configuration folder.",
+            },
+            Variable { name: "OPENCODE_CONFIG_CONTENT", what: "A configuration over its files, to which `run` adds." },
+        ],
+    },
+    Group {
         title: "`unexpired token --format github`",
         about: "",
         variables: &[Variable {

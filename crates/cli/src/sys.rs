@@ -1,7 +1,7 @@
 //! All that is particular to one operating system in this crate.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) use os::*;
@@ -11,9 +11,16 @@ pub(crate) fn this_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
+/// A name beside this file for what is to take its place.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".unexpired-{}", std::process::id()));
+    path.with_file_name(name)
+}
+
 #[cfg(unix)]
 mod os {
-    use super::Command;
+    use super::{Command, beside};
     use std::ffi::OsStr;
     use std::fs::{File, Metadata, OpenOptions};
     use std::io::{self, Write};
@@ -79,6 +86,25 @@ mod os {
         command.process_group(0);
     }
 
+    /// Writes a file anew, in one step, with this mode.
+    pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let temporary = beside(path);
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+            file.write_all(bytes)?;
+            file.set_permissions(std::fs::Permissions::from_mode(mode & 0o777))?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, path)
+        };
+        write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+    }
+
+    pub(crate) fn mode(metadata: &Metadata) -> u32 {
+        use std::os::unix::fs::MetadataExt as _;
+        metadata.mode() & 0o777
+    }
+
     /// A folder that only this user can enter.
     pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
         use std::os::unix::fs::DirBuilderExt as _;
@@ -138,7 +164,7 @@ mod os {
 
 #[cfg(not(unix))]
 mod os {
-    use super::Command;
+    use super::{Command, beside};
     use std::ffi::OsStr;
     use std::fs::{File, Metadata, OpenOptions};
     use std::io::{self, Write};
@@ -169,6 +195,22 @@ mod os {
         }
         #[cfg(not(windows))]
         let _ = command;
+    }
+
+    pub(crate) fn replace(path: &Path, bytes: &[u8], _: u32) -> io::Result<()> {
+        let temporary = beside(path);
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            drop(file);
+            std::fs::rename(&temporary, path)
+        };
+        write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+    }
+
+    pub(crate) fn mode(_: &Metadata) -> u32 {
+        0o600
     }
 
     pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {

@@ -163,14 +163,8 @@ fn line(client: Option<Client>) -> Option<&'static Line> {
 }
 
 impl Told<'_> {
-    /// The API of the route: what was said, else what its upstream looks like.
     fn api(&self) -> Api {
-        let has = |part: &str| self.upstream.contains(part);
-        self.api.unwrap_or(match () {
-            () if has("anthropic") => Api::AnthropicMessages,
-            () if has("generativelanguage.") => Api::GoogleGenerativeAi,
-            () => Api::OpenaiCompletions,
-        })
+        Api::of(self.api, self.upstream)
     }
 
     /// The model: what was said, else what the program's own arguments say.
@@ -372,6 +366,15 @@ fn other(told: &Told<'_>) -> Result<Pointed, Failure> {
 }
 
 impl Api {
+    /// The API of a route: what was said, else what its upstream looks like.
+    pub(crate) fn of(said: Option<Self>, upstream: &str) -> Self {
+        said.unwrap_or(match () {
+            () if upstream.contains("anthropic") => Self::AnthropicMessages,
+            () if upstream.contains("generativelanguage.") => Self::GoogleGenerativeAi,
+            () => Self::OpenaiCompletions,
+        })
+    }
+
     /// As pi and OpenClaw call it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -383,7 +386,7 @@ impl Api {
     }
 }
 
-fn at_home(path: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn at_home(path: &str) -> Result<PathBuf, Failure> {
     let home = std::env::home_dir().filter(|home| home.is_absolute());
     home.map(|home| home.join(path)).ok_or_else(|| Failure::new(USAGE, "no home folder is known").hint("set HOME"))
 }

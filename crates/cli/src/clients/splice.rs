@@ -1,4 +1,5 @@
-//! Changes one value in a JSON text and leaves every other byte as it is: order, spaces, comments. Comments and commas before a closing brace, which
+//! Changes one value in a JSON text and leaves every other byte as it is: order, spaces, comments. A path is made of keys, and `[name=x]` or `[id=x]` is
+//! the element of an array that says so of itself. Comments and commas before a closing brace, which
 //! some agents allow in their files, are read over; what else is not JSON is an error, and nothing is guessed.
 
 use serde_json::Value;
@@ -24,26 +25,60 @@ pub(crate) fn set(text: &str, path: &[&str], value: &Value) -> Result<String, No
     change(text, whole, path, value, &style)
 }
 
-/// The text of the value at `path`, if it is there.
-#[cfg(test)]
-pub(crate) fn get<'t>(text: &'t str, path: &[&str]) -> Result<Option<&'t str>, NotJson> {
+/// A value that holds no others: its path and where it stands.
+pub(crate) type Leaf = (Vec<String>, Range<usize>);
+
+/// All of them, from the first to the last.
+pub(crate) fn leaves(text: &str) -> Result<Vec<Leaf>, NotJson> {
     let mut reader = Reader { text, at: 0, depth: 0 };
     reader.skip()?;
-    if reader.at == text.len() {
-        return Ok(None);
+    let mut found = Vec::new();
+    if reader.at < text.len() {
+        let whole = reader.value()?;
+        gather(text, whole, &mut Vec::new(), &mut found)?;
     }
-    let mut found = reader.value()?;
-    for key in path {
-        if !text.get(found.clone()).is_some_and(|found| found.starts_with('{')) {
-            return Ok(None);
+    Ok(found)
+}
+
+fn gather(text: &str, at: Range<usize>, path: &mut Vec<String>, found: &mut Vec<Leaf>) -> Result<(), NotJson> {
+    let inner: Vec<(String, Range<usize>)> = match text.as_bytes().get(at.start) {
+        Some(b'{') => object_at(text, at.start)?.members.into_iter().map(|member| (member.key, member.value)).collect(),
+        Some(b'[') => {
+            let elements = array_at(text, at.start)?.elements;
+            elements.into_iter().map(|element| (name_of(text, &element).unwrap_or_default(), element)).collect()
         }
-        let object = Reader { text, at: found.start, depth: 0 }.object()?;
-        match object.members.into_iter().rfind(|member| member.key == *key) {
-            Some(member) => found = member.value,
-            None => return Ok(None),
+        _ => {
+            found.push((path.clone(), at));
+            return Ok(());
         }
+    };
+    for (key, value) in inner {
+        path.push(key);
+        gather(text, value, path, found)?;
+        path.pop();
     }
-    Ok(text.get(found))
+    Ok(())
+}
+
+/// What an element of an array is called in a path.
+fn name_of(text: &str, element: &Range<usize>) -> Option<String> {
+    if !text.get(element.clone())?.starts_with('{') {
+        return None;
+    }
+    let members = object_at(text, element.start).ok()?.members;
+    ["name", "id"].iter().find_map(|key| {
+        let member = members.iter().rfind(|member| member.key == *key)?;
+        let name: String = serde_json::from_str(text.get(member.value.clone())?).ok()?;
+        Some(format!("[{key}={name}]"))
+    })
+}
+
+fn object_at(text: &str, at: usize) -> Result<Object, NotJson> {
+    Reader { text, at, depth: 0 }.object()
+}
+
+fn array_at(text: &str, at: usize) -> Result<Array, NotJson> {
+    Reader { text, at, depth: 0 }.array()
 }
 
 fn change(text: &str, at: Range<usize>, path: &[&str], value: &Value, style: &Style) -> Result<String, NotJson> {
@@ -51,35 +86,45 @@ fn change(text: &str, at: Range<usize>, path: &[&str], value: &Value, style: &St
     let Some((key, rest)) = path.split_first() else {
         return replaced(text, at, &style.print(value, indent));
     };
-    if !text.get(at.clone()).is_some_and(|found| found.starts_with('{')) {
+    let first = if key.starts_with('[') { b'[' } else { b'{' };
+    if text.as_bytes().get(at.start) != Some(&first) {
         return replaced(text, at, &style.print(&nested(path, value), indent));
     }
-    let object = Reader { text, at: at.start, depth: 0 }.object()?;
-    // Of a key that stands twice the last counts.
-    if let Some(member) = object.members.iter().rfind(|member| member.key == *key) {
-        return change(text, member.value.clone(), rest, value, style);
-    }
-    let value = nested(rest, value);
-    let key = Value::from(*key);
-    let Some(last) = object.members.last() else {
-        let inner = format!("{indent}{}", style.unit);
-        let member = format!("{inner}{key}: {}", style.print(&value, &inner));
-        // What stands in it is space, or comments that stay.
-        let kept = text.get(at.start + 1..object.close).unwrap_or_default().trim_end();
-        let end = style.line_end;
-        return replaced(text, at.start + 1..object.close, &format!("{kept}{end}{member}{end}{indent}"));
+    let (last, trailing_comma, close) = if first == b'[' {
+        let array = array_at(text, at.start)?;
+        if let Some(element) = array.elements.iter().find(|element| name_of(text, element).as_deref() == Some(*key)) {
+            return change(text, element.clone(), rest, value, style);
+        }
+        (array.elements.last().cloned(), array.trailing_comma, array.close)
+    } else {
+        let object = object_at(text, at.start)?;
+        // Of a key that stands twice the last counts.
+        if let Some(member) = object.members.iter().rfind(|member| member.key == *key) {
+            return change(text, member.value.clone(), rest, value, style);
+        }
+        let last = object.members.last().map(|member| member.key_at..member.value.end);
+        (last, object.trailing_comma, object.close)
     };
-    let between = text.get(at.start..last.key_at).unwrap_or_default();
-    let own_line = between.contains('\n');
-    let inner = if own_line { indent_of(text, last.key_at) } else { indent };
-    let member = format!("{key}: {}", style.print(&value, inner));
+    let value = nested(rest, value);
+    let name = if first == b'[' { String::new() } else { format!("{}: ", Value::from(*key)) };
+    let Some(last) = last else {
+        let inner = format!("{indent}{}", style.unit);
+        let member = format!("{inner}{name}{}", style.print(&value, &inner));
+        // What stands in it is space, or comments that stay.
+        let kept = text.get(at.start + 1..close).unwrap_or_default().trim_end();
+        let end = style.line_end;
+        return replaced(text, at.start + 1..close, &format!("{kept}{end}{member}{end}{indent}"));
+    };
+    let own_line = text.get(at.start..last.start).unwrap_or_default().contains('\n');
+    let inner = if own_line { indent_of(text, last.start) } else { indent };
+    let member = format!("{name}{}", style.print(&value, inner));
     let member = if own_line { format!("{}{inner}{member}", style.line_end) } else { format!(" {member}") };
     // A comment behind the last member stays with it.
-    let (comma, from) = match object.trailing_comma {
+    let (comma, from) = match trailing_comma {
         Some(comma) => ("", comma + 1),
-        None => (",", last.value.end),
+        None => (",", last.end),
     };
-    let behind = if own_line { end_of_line(text, from, object.close) } else { from };
+    let behind = if own_line { end_of_line(text, from, close) } else { from };
     let comment = text.get(from..behind).unwrap_or_default();
     replaced(text, from..behind, &format!("{comma}{comment}{member}"))
 }
@@ -89,10 +134,14 @@ fn replaced(text: &str, at: Range<usize>, by: &str) -> Result<String, NotJson> {
     Ok(format!("{before}{by}{after}"))
 }
 
-fn nested(path: &[&str], value: &Value) -> Value {
-    path.iter()
-        .rev()
-        .fold(value.clone(), |value, key| Value::Object([((*key).to_owned(), value)].into_iter().collect()))
+/// The value inside of what a path leads through.
+pub(crate) fn nested(path: &[&str], value: &Value) -> Value {
+    path.iter().rev().fold(value.clone(), |value, key| {
+        if key.starts_with('[') {
+            return Value::Array(vec![value]);
+        }
+        Value::Object([((*key).to_owned(), value)].into_iter().collect())
+    })
 }
 
 /// The spaces that the line of this place begins with.
@@ -142,6 +191,12 @@ struct Object {
     members: Vec<Member>,
     trailing_comma: Option<usize>,
     /// Where the closing brace stands.
+    close: usize,
+}
+
+struct Array {
+    elements: Vec<Range<usize>>,
+    trailing_comma: Option<usize>,
     close: usize,
 }
 
@@ -199,7 +254,9 @@ impl Reader<'_> {
             Some(b'{') => {
                 self.object()?;
             }
-            Some(b'[') => self.array()?,
+            Some(b'[') => {
+                self.array()?;
+            }
             Some(b'"') => {
                 self.string()?;
             }
@@ -233,17 +290,20 @@ impl Reader<'_> {
         serde_json::from_str(raw).map_err(|_| NotJson)
     }
 
-    fn array(&mut self) -> Result<(), NotJson> {
+    fn array(&mut self) -> Result<Array, NotJson> {
         self.at += 1;
         self.deeper()?;
+        let (mut elements, mut trailing_comma) = (Vec::new(), None);
         loop {
             self.skip()?;
             if self.take(b']') {
                 break;
             }
-            self.value()?;
+            elements.push(self.value()?);
             self.skip()?;
+            trailing_comma = Some(self.at);
             if !self.take(b',') {
+                trailing_comma = None;
                 if self.take(b']') {
                     break;
                 }
@@ -251,7 +311,7 @@ impl Reader<'_> {
             }
         }
         self.depth -= 1;
-        Ok(())
+        Ok(Array { elements, trailing_comma, close: self.at - 1 })
     }
 
     fn object(&mut self) -> Result<Object, NotJson> {
@@ -324,7 +384,26 @@ mod tests {
             ("{\"\\u0061\": 0}", &["a"], "{\"\\u0061\": 1}"),
         ] {
             assert_eq!(set(text, path, &one).as_deref(), Ok(expected), "{text}");
-            assert_eq!(get(expected, path), Ok(Some("1")), "{text}");
+            let written = leaves(expected).unwrap().into_iter().rfind(|(found, _)| found == path).unwrap();
+            assert_eq!(&expected[written.1], "1", "{text}");
+        }
+    }
+
+    #[test]
+    fn an_element_of_an_array_is_known_by_its_name() {
+        let new = json!({ "name": "b", "v": 1 });
+        for (text, expected) in [
+            ("{}", "{\n  \"a\": [\n    {\n      \"name\": \"b\",\n      \"v\": 1\n    }\n  ]\n}"),
+            ("{\"a\": [{\"name\": \"x\"}]}", "{\"a\": [{\"name\": \"x\"}, {\n  \"name\": \"b\",\n  \"v\": 1\n}]}"),
+            ("{\"a\": [{\"name\": \"b\"}, 2]}", "{\"a\": [{\n  \"name\": \"b\",\n  \"v\": 1\n}, 2]}"),
+            ("{\"a\": []}", "{\"a\": [\n  {\n    \"name\": \"b\",\n    \"v\": 1\n  }\n]}"),
+        ] {
+            assert_eq!(set(text, &["a", "[name=b]"], &new).as_deref(), Ok(expected), "{text}");
+            let found = leaves(expected).unwrap();
+            assert!(
+                found.iter().any(|(path, at)| path.join("/") == "a/[name=b]/v" && &expected[at.clone()] == "1"),
+                "{found:?}"
+            );
         }
     }
 
@@ -346,7 +425,6 @@ mod tests {
         ] {
             assert_eq!(set(text, &["a"], &json!(1)), Err(NotJson), "{text:.20}");
         }
-        assert_eq!(get("{\"a\": [1]}", &["a", "b"]), Ok(None));
-        assert_eq!(get("", &["a"]), Ok(None));
+        assert_eq!(leaves(" "), Ok(Vec::new()));
     }
 }

@@ -9,6 +9,7 @@ mod probe;
 mod proxy;
 mod reject;
 pub(crate) mod run;
+pub(crate) mod setup;
 mod status;
 mod token;
 
@@ -29,6 +30,7 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         Command::Probe(own) => probe::run(&args, &own),
         Command::Proxy(own) => proxy::run(&args, &own),
         Command::Run(own) => run::run(&args, &own),
+        Command::Setup(own) => setup::run(&args, &own),
         Command::Demo(own) => demo::run(&args, &own),
         Command::Lab(own) => lab::run(&own),
         Command::Config(own) => config::run(&args, &own),

@@ -5,6 +5,7 @@ use crate::failure::{Failure, OTHER, USAGE};
 use crate::out;
 use crate::project::{Project, narrate};
 use crate::signals::End;
+use std::path::PathBuf;
 use std::sync::Arc;
 use unexpired::config::{Export, RouteConfig};
 use unexpired::store::{FileStore, default_dir};
@@ -214,14 +215,18 @@ fn tell(proxy: &Proxy, routes: &[&RouteConfig]) {
 }
 
 /// The keys, in the state folder.
-fn key_file() -> Result<KeyFile, Failure> {
+pub(super) fn key_file() -> Result<KeyFile, Failure> {
+    Ok(KeyFile::new(state_folder()?))
+}
+
+/// The state folder, made and checked as for everything that is secret.
+pub(super) fn state_folder() -> Result<PathBuf, Failure> {
     let folder = default_dir().ok_or_else(|| {
         Failure::of(ErrorKind::Misconfigured, "there is no folder to keep the proxy's keys in")
             .hint("set UNEXPIRED_STORE to the absolute path of a folder of yours")
     })?;
-    // Made and checked as for everything that is secret.
     let store = FileStore::open(folder).map_err(|error| Failure::of(ErrorKind::Misconfigured, error))?;
-    Ok(KeyFile::new(store.path()))
+    Ok(store.path().to_path_buf())
 }
 
 /// What the key of the metrics is filed under: no route can have this name.
