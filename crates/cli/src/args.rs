@@ -94,6 +94,22 @@ pub(crate) enum Command {
     /// environment with --env, and is run again until it succeeds. Ends on SIGINT and SIGTERM, and leaves the file.
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(WatchArgs),
+    /// Run a program with a proxy of its own, so that it never holds a token
+    ///
+    /// The proxy listens on a free port of loopback, has a key of its own, and ends with the program. Agents are known by their program's name or
+    /// --as, and pointed at it by arguments, variables or a configuration folder; other programs find UNEXPIRED_PROXY_URL and UNEXPIRED_PROXY_KEY, and
+    /// the variables of OpenAI's libraries. Variables that would shadow it, and those that hold secrets of the configuration's tokens, are taken
+    /// out. Signals are passed on, and the exit code is the program's; 125 is a failure of ours, 126 a program that cannot be started, 127 one
+    /// that is not there.
+    #[command(after_help = crate::commands::run::EXAMPLES)]
+    Run(crate::commands::run::RunArgs),
+
+    /// Show what must change in a client's own configuration for a route, and with --write change it
+    ///
+    /// stdout is the difference, or the piece to paste; every value in it that is not of this change is masked, and so is the local key. A client is
+    /// led through the proxy, which sees a refused token and never lets a request go bare; --printed has it start `unexpired token` instead.
+    #[command(after_help = crate::commands::setup::EXAMPLES)]
+    Setup(crate::commands::setup::SetupArgs),
 
     /// Watch a session that never sees a 401: requests over many 3-second lifetimes, an outage and a revocation
     ///

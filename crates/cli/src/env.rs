@@ -161,6 +161,71 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        title: "`unexpired run`",
+        about: "What the program finds, and what decides where its configuration is. Variables that would lead an agent elsewhere are taken out for it: \
+            `unexpired run --help`.",
+        variables: &[
+            Variable {
+                name: "UNEXPIRED_PROXY_URL",
+                what: "Set for the program: the proxy, which stands for the route's upstream.",
+            },
+            Variable { name: "UNEXPIRED_PROXY_KEY", what: "Set for the program: the key that opens it." },
+            Variable {
+                name: "XDG_RUNTIME_DIR",
+                what: "Where the configuration that OpenClaw is given lies meanwhile.",
+            },
+            Variable {
+                name: "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+                what: "Taken out, as every variable that holds a secret from which a token is minted.",
+            },
+            Variable { name: "AZURE_PASSWORD", what: "Likewise." },
+            Variable { name: "AZURE_OPENAI_API_KEY", what: "Taken out for programs that are not known by name." },
+            Variable { name: "AZURE_OPENAI_AD_TOKEN", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_OAUTH_TOKEN", what: "Taken out for Claude Code." },
+            Variable { name: "CLAUDE_CODE_USE_BEDROCK", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_USE_VERTEX", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_USE_FOUNDRY", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_USE_GATEWAY", what: "Likewise." },
+            Variable { name: "GOOGLE_GEMINI_BASE_URL", what: "Set for Gemini CLI." },
+            Variable { name: "GOOGLE_API_KEY", what: "Taken out for Gemini CLI." },
+            Variable { name: "GOOGLE_GENAI_USE_VERTEXAI", what: "Likewise." },
+            Variable { name: "GOOGLE_GENAI_USE_GCA", what: "Likewise." },
+            Variable { name: "GOOGLE_VERTEX_BASE_URL", what: "Likewise." },
+            Variable { name: "GOOGLE_CLOUD_ACCESS_TOKEN", what: "Likewise." },
+            Variable {
+                name: "HTTP_PROXY",
+                what: "Where this or another proxy is set, `NO_PROXY` gets loopback for the program.",
+            },
+        ],
+    },
+    Group {
+        title: "`unexpired setup` and `unexpired run`",
+        about: "Where agents have their configuration; each agent's own variables.",
+        variables: &[
+            Variable { name: "CODEX_HOME", what: "Codex's folder; `~/.codex` without it." },
+            Variable { name: "CLAUDE_CONFIG_DIR", what: "Claude Code's; `~/.claude`." },
+            Variable {
+                name: "CLAUDE_CODE_API_KEY_HELPER_TTL_MS",
+                what: "Written by `setup claude --client-interval`.",
+            },
+            Variable { name: "COPILOT_HOME", what: "Copilot CLI's; `~/.copilot`." },
+            Variable { name: "COPILOT_PROVIDERS_CONFIG", what: "Its `providers.json`." },
+            Variable { name: "COPILOT_PROVIDER_TYPE", what: "Kept by `run` if it is set." },
+            Variable { name: "PI_CODING_AGENT_DIR", what: "pi's folder; `~/.pi/agent`." },
+            Variable { name: "OPENCLAW_CONFIG_PATH", what: "OpenClaw's configuration." },
+            Variable { name: "OPENCLAW_STATE_DIR", what: "Its folder; `~/.openclaw`." },
+            Variable {
+                name: "OPENCLAW_INCLUDE_ROOTS",
+                what: "From where its configuration may include; `run` adds the folder of the user's own.",
+            },
+            Variable {
+                name: "OPENCODE_CONFIG",
+                what: "opencode's configuration; `opencode/opencode.json` in the user's configuration folder.",
+            },
+            Variable { name: "OPENCODE_CONFIG_CONTENT", what: "A configuration over its files, to which `run` adds." },
+        ],
+    },
+    Group {
         title: "`unexpired token --format github`",
         about: "",
         variables: &[Variable {

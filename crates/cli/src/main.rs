@@ -66,5 +66,6 @@ fn usage(error: &clap::Error) -> ExitCode {
     let hint = tip
         .map_or_else(|| "see how it is used: unexpired --help, or unexpired COMMAND --help".to_owned(), str::to_owned);
     let tidy = |text: &str| unexpired::text::one_line(text, 300);
-    failure::Failure::new(failure::USAGE, tidy(line.join(" ").trim())).hint(tidy(&hint)).report()
+    let exit = if commands::run::is_meant(std::env::args_os()) { commands::run::OURS } else { failure::USAGE };
+    failure::Failure::new(exit, tidy(line.join(" ").trim())).hint(tidy(&hint)).report()
 }

@@ -1,7 +1,7 @@
 //! All that is particular to one operating system in this crate.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) use os::*;
@@ -11,14 +11,23 @@ pub(crate) fn this_program() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
+/// A name beside this file for what is to take its place.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".unexpired-{}", std::process::id()));
+    path.with_file_name(name)
+}
+
 #[cfg(unix)]
 mod os {
-    use super::Command;
+    use super::{Command, beside};
+    use std::ffi::OsStr;
     use std::fs::{File, Metadata, OpenOptions};
     use std::io::{self, Write};
     use std::os::fd::AsFd as _;
     use std::os::unix::process::CommandExt as _;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
+    use std::process::ExitStatus;
 
     /// Writes a file that only this user can read.
     pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -181,6 +190,70 @@ mod os {
         command.process_group(0);
     }
 
+    /// Writes a file anew, in one step, with this mode.
+    pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+        let temporary = beside(path);
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+            file.write_all(bytes)?;
+            file.set_permissions(std::fs::Permissions::from_mode(mode & 0o777))?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, path)
+        };
+        write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+    }
+
+    /// A folder that only this user can enter.
+    pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        std::fs::DirBuilder::new().mode(0o700).create(path)
+    }
+
+    /// A symbolic link at `link` that leads to `to`.
+    pub(crate) fn link(to: &Path, link: &Path) -> io::Result<()> {
+        std::os::unix::fs::symlink(to, link)
+    }
+
+    /// The name by which a program finds itself called, whatever its file.
+    pub(crate) fn called(command: &mut Command, name: &OsStr) {
+        command.arg0(name);
+    }
+
+    /// Whether the file can be run; none if there is no such file.
+    pub(crate) fn is_executable(path: &Path) -> Option<bool> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    }
+
+    /// The files that a program's name means, in this order.
+    pub(crate) fn program_files(path: &Path) -> Vec<PathBuf> {
+        vec![path.to_path_buf()]
+    }
+
+    /// The signal that ended a program.
+    pub(crate) fn signal_of(status: ExitStatus) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt as _;
+        status.signal()
+    }
+
+    /// Whether the terminal sends its interrupts to this process group.
+    pub(crate) fn is_in_foreground() -> bool {
+        let terminal = File::open("/dev/tty");
+        terminal.is_ok_and(|tty| rustix::termios::tcgetpgrp(tty).is_ok_and(|group| group == rustix::process::getpgrp()))
+    }
+
+    /// Sends a signal to a process of ours that has not been waited for.
+    pub(crate) fn send(process: u32, signal: i32) {
+        let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+        let signal = rustix::process::Signal::from_named_raw(signal);
+        if let (Some(process), Some(signal)) = (process, signal) {
+            // One that has just ended needs none.
+            let _ = rustix::process::kill_process(process, signal);
+        }
+    }
+
     /// The lock that whoever started this process left on its standard input, if that is a file.
     pub(crate) fn inherited_lock() -> Option<File> {
         let file = File::from(std::io::stdin().as_fd().try_clone_to_owned().ok()?);
@@ -190,10 +263,12 @@ mod os {
 
 #[cfg(not(unix))]
 mod os {
-    use super::Command;
+    use super::{Command, beside};
+    use std::ffi::OsStr;
     use std::fs::{File, Metadata, OpenOptions};
     use std::io::{self, Write};
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
+    use std::process::ExitStatus;
 
     pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
@@ -265,6 +340,53 @@ mod os {
         }
         #[cfg(not(windows))]
         let _ = command;
+    }
+
+    pub(crate) fn replace(path: &Path, bytes: &[u8], _: u32) -> io::Result<()> {
+        let temporary = beside(path);
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            drop(file);
+            std::fs::rename(&temporary, path)
+        };
+        write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+    }
+
+    pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
+        std::fs::create_dir(path)
+    }
+
+    pub(crate) fn link(to: &Path, link: &Path) -> io::Result<()> {
+        #[cfg(windows)]
+        return if to.is_dir() {
+            std::os::windows::fs::symlink_dir(to, link)
+        } else {
+            std::os::windows::fs::symlink_file(to, link)
+        };
+        #[cfg(not(windows))]
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn called(_: &mut Command, _: &OsStr) {}
+
+    pub(crate) fn is_executable(path: &Path) -> Option<bool> {
+        std::fs::metadata(path).ok().map(|metadata| metadata.is_file())
+    }
+
+    pub(crate) fn program_files(path: &Path) -> Vec<PathBuf> {
+        let with = |ending: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        // What npm installs are command files.
+        [".exe", ".cmd", ".bat", ""].iter().map(|ending| with(ending)).collect()
+    }
+
+    pub(crate) fn signal_of(_: ExitStatus) -> Option<i32> {
+        None
     }
 
     pub(crate) fn inherited_lock() -> Option<File> {

@@ -9,6 +9,8 @@ mod lab;
 mod probe;
 mod proxy;
 mod reject;
+pub(crate) mod run;
+pub(crate) mod setup;
 mod status;
 mod token;
 mod watch;
@@ -31,6 +33,8 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         Command::Probe(own) => probe::run(&args, &own),
         Command::Proxy(own) => proxy::run(&args, &own),
         Command::Watch(own) => watch::run(&args, &own),
+        Command::Run(own) => run::run(&args, &own),
+        Command::Setup(own) => setup::run(&args, &own),
         Command::Demo(own) => demo::run(&args, &own),
         Command::Lab(own) => lab::run(&own),
         Command::Config(own) => config::run(&args, &own),
