@@ -217,9 +217,13 @@ pub(crate) struct StatusArgs {
     /// Only this token
     pub(crate) name: Option<String>,
 
-    /// One JSON object, for machines
+    /// One JSON object, for machines; with --watch one a line
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Show it anew each second, each token's life as a bar; q or Ctrl-C ends it. Not in a terminal: as text, once a second
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Debug, Options)]
@@ -442,7 +446,8 @@ Examples:
 const STATUS_EXAMPLES: &str = "\
 Examples:
   unexpired status
-  unexpired status corp --json";
+  unexpired status corp --json
+  unexpired status --watch";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
