@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -110,6 +111,58 @@ impl Lab {
         assert_eq!(answer.expect("the lab answers").status, 200);
     }
 
+    /// Takes one token back.
+    ///
+    /// # Panics
+    /// If the lab does not answer.
+    pub fn revoke(&self, token: &str) {
+        let revoked = self.control("revoke", &json!({ "token": token }));
+        assert_eq!(revoked.get("revoked"), Some(&json!(1)), "{revoked}");
+    }
+
+    /// Lets tokens live so long from now on.
+    ///
+    /// # Panics
+    /// If the lab does not answer.
+    pub fn set_lifetime(&self, seconds: u32) {
+        self.control("lifetime", &json!({ "lifetime": seconds }));
+    }
+
+    /// The token endpoint answers 503, until it is told otherwise.
+    ///
+    /// # Panics
+    /// If the lab does not answer.
+    pub fn outage(&self, begins: bool) {
+        if begins {
+            self.control("faults", &json!({ "fault": "status", "status": 503, "endpoint": "oauth", "always": true }));
+        } else {
+            let answer = Request::delete(format!("{}/lab/faults", self.url)).send();
+            assert_eq!(answer.expect("the lab answers").status, 200);
+        }
+    }
+
+    /// How often the token endpoint was asked.
+    ///
+    /// # Panics
+    /// If the lab does not answer.
+    pub fn asked(&self) -> u64 {
+        self.stats().pointer("/requests/oauth").and_then(Value::as_u64).expect("the lab counts")
+    }
+
+    /// What `GET /lab/stats` says.
+    ///
+    /// # Panics
+    /// If the lab does not answer.
+    pub fn stats(&self) -> Value {
+        Request::get(format!("{}/lab/stats", self.url)).send().expect("the lab answers").json()
+    }
+
+    fn control(&self, what: &str, body: &Value) -> Value {
+        let answer = Request::post(format!("{}/lab/{what}", self.url)).json(body).send().expect("the lab answers");
+        assert_eq!(answer.status, 200, "{what}: {}", answer.json());
+        answer.json()
+    }
+
     /// Whether a token is good now: signed by the lab, not expired, not taken back.
     pub fn accepts(&self, token: &str) -> bool {
         check(&self.url, token)
@@ -132,7 +185,7 @@ impl Lab {
     /// If it cannot be started, or runs longer than 60 s.
     pub fn run(&self, command: &[&str], environment: &[(&str, &str)]) -> Outcome {
         let mut process = Process::start_in("client", home(), self.home(), command, &self.environment(environment));
-        let status = process.finish(std::time::Duration::from_secs(60));
+        let status = process.finish(LIMIT);
         Outcome { ok: status.success(), stdout: process.stdout(), stderr: process.stderr() }
     }
 
@@ -179,9 +232,28 @@ impl Client {
     pub fn says<T>(&mut self, mut find: impl FnMut(&str) -> Option<T>) -> T {
         self.0.ready(|process| find(&process.stdout()))
     }
+
+    /// Waits until this is so.
+    ///
+    /// # Panics
+    /// If it ends before, or after 60 s.
+    pub fn until(&mut self, mut so: impl FnMut() -> bool) {
+        self.0.within(LIMIT, |_| so().then_some(()));
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If it runs for 60 s more.
+    pub fn finish(mut self) -> Outcome {
+        let ok = self.0.finish(LIMIT).success();
+        Outcome { ok, stdout: self.0.stdout(), stderr: self.0.stderr() }
+    }
 }
 
 fn check(lab: &str, token: &str) -> bool {
     let request = Request::get(format!("{lab}/lab/check")).header("authorization", &format!("Bearer {token}"));
     request.send().is_ok_and(|answer| answer.status == 200)
 }
+
+const LIMIT: Duration = Duration::from_secs(60);

@@ -30,7 +30,7 @@ pub fn from_pip_as(name: &str, counted: &str) -> Option<String> {
     record(counted, found(installed().join("python/bin").join(name), "python/done"))
 }
 
-fn found(path: PathBuf, done: &str) -> Found<String> {
+pub(crate) fn found(path: PathBuf, done: &str) -> Found<String> {
     // `done` is the last thing that the set-up writes.
     file(installed().join(done))?;
     Ok(text(&file(path)?).to_owned())

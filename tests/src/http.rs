@@ -51,6 +51,11 @@ impl<'a> Request<'a> {
         Self { method: "PUT", ..Self::get(url) }
     }
 
+    /// A `DELETE`.
+    pub fn delete(url: impl Into<String>) -> Self {
+        Self { method: "DELETE", ..Self::get(url) }
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {

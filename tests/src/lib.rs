@@ -17,9 +17,12 @@
     reason = "only tests use this; a panic is how a test harness reports"
 )]
 
+#[cfg(target_os = "linux")]
+pub mod agents;
 pub mod cli;
 pub mod clients;
 pub mod http;
+pub mod openai;
 mod presence;
 mod process;
 pub mod resource;

@@ -62,8 +62,16 @@ impl Process {
     ///
     /// # Panics
     /// If the program ends, or has not answered after 20 s.
-    pub(crate) fn ready<T>(&mut self, mut probe: impl FnMut(&Self) -> Option<T>) -> T {
-        let deadline = Instant::now() + READY;
+    pub(crate) fn ready<T>(&mut self, probe: impl FnMut(&Self) -> Option<T>) -> T {
+        self.within(READY, probe)
+    }
+
+    /// The same with a limit of its own.
+    ///
+    /// # Panics
+    /// If the program ends before, or `limit` is over.
+    pub(crate) fn within<T>(&mut self, limit: Duration, mut probe: impl FnMut(&Self) -> Option<T>) -> T {
+        let deadline = Instant::now() + limit;
         loop {
             if let Some(answer) = probe(self) {
                 return answer;
@@ -71,7 +79,7 @@ impl Process {
             if let Ok(Some(status)) = self.child.try_wait() {
                 panic!("{} ended with {status} before it was ready\n{}", self.name, self.log());
             }
-            assert!(Instant::now() < deadline, "{} was not ready after {READY:?}\n{}", self.name, self.log());
+            assert!(Instant::now() < deadline, "{} was not ready after {limit:?}\n{}", self.name, self.log());
             sleep(Duration::from_millis(20));
         }
     }

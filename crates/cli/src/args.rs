@@ -1,5 +1,6 @@
 //! The arguments: what clap parses, and the words of the help. The reference page `docs/reference/commands.md` is made from it.
 
+use crate::clients::Client;
 use clap::{Args as Options, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -144,6 +145,17 @@ pub(crate) struct TokenArgs {
     /// The least life that the token must have left, such as 10m; a shorter one is still printed, with a warning
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) min_ttl: Option<Duration>,
+
+    /// The client that asks: how much life its tokens need, how long it waits, and what it means if it comes back early
+    ///
+    /// Without --min-ttl and --timeout the token has as much life as this client needs, and the answer comes while the client still waits. One that
+    /// keeps tokens (codex, claude) and comes back too early for the same one is given another, at most once in 60 s.
+    #[arg(long = "as", value_name = "CLIENT")]
+    pub(crate) client: Option<Client>,
+
+    /// After how long this client asks again, where that is not its default
+    #[arg(long, requires = "client", value_name = "DURATION", value_parser = duration)]
+    pub(crate) client_interval: Option<Duration>,
 
     /// A new one, even if one is kept that looks good; a source that fails is still left alone for as long as it is
     #[arg(long)]
@@ -434,6 +446,7 @@ Examples:
   unexpired token corp --min-ttl 10m --timeout 4s
   unexpired token corp --format json
   unexpired token corp --format github     (a step's outputs: steps.ID.outputs.token)
+  unexpired token corp --as codex            what a client's settings name as its command
   unexpired token corp --format header | curl -H @- https://contoso.openai.azure.us/openai/v1/models
   AZURE_TENANT_ID=… AZURE_CLIENT_ID=… AZURE_CLIENT_SECRET=… \\
     unexpired token --provider entra --scope https://cognitiveservices.azure.us/.default";

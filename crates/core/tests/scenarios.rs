@@ -212,7 +212,8 @@ fn rows() -> Vec<Row> {
             vec![
                 fails(Unavailable),
                 Call(Waits),
-                Pass(4.0),
+                // The third attempt is at 1.5 to 3 s, and the wait after it ends at 3.5 s or later.
+                Pass(3.3),
                 Waited(&[E(Unavailable)]),
                 Requests(3),
                 Call(E(Unavailable)),
@@ -763,7 +764,8 @@ fn rows() -> Vec<Row> {
             vec![
                 Now(Issuer::Gives(0.0)),
                 Call(Waits),
-                Pass(4.0),
+                // The third attempt is at 1.5 to 3 s, and the wait after it ends at 3.5 s or later.
+                Pass(3.3),
                 Waited(&[E(Malformed)]),
                 Requests(3),
                 Call(E(Malformed)),

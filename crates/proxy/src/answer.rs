@@ -15,18 +15,21 @@ pub(crate) enum Api {
 }
 
 impl Api {
-    /// By what only that API's clients send; before the credentials are taken out.
-    pub(crate) fn of(path: &str, query: Option<&str>, headers: &HeaderMap) -> Self {
-        let ends = |end: &str| path.trim_end_matches('/').ends_with(end);
+    /// By headers that only that API's clients send; before the credentials are taken out.
+    pub(crate) fn of_headers(headers: &HeaderMap) -> Option<Self> {
+        headers.keys().find_map(|name| match name.as_str() {
+            "anthropic-version" => Some(Self::Anthropic),
+            "x-goog-api-key" | "x-goog-api-client" => Some(Self::Google),
+            _ => None,
+        })
+    }
+
+    /// By the path and the query, where the headers say nothing.
+    pub(crate) fn of_path(path: &str, query: Option<&str>) -> Self {
         let has_key = || query.is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
-        if headers.contains_key("anthropic-version") || ends("/v1/messages") || path.contains("/v1/messages/") {
+        if path.trim_end_matches('/').ends_with("/v1/messages") || path.contains("/v1/messages/") {
             Self::Anthropic
-        } else if headers.contains_key("x-goog-api-key")
-            || headers.contains_key("x-goog-api-client")
-            || path.contains(":generateContent")
-            || path.contains(":streamGenerateContent")
-            || has_key()
-        {
+        } else if path.contains(":generateContent") || path.contains(":streamGenerateContent") || has_key() {
             Self::Google
         } else {
             Self::OpenAi

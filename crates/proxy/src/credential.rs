@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use std::fmt;
 use unexpired_core::Secret;
 use zeroize::Zeroizing;
@@ -60,14 +60,16 @@ impl fmt::Debug for LocalKey {
 /// Takes every credential out of the headers, right or wrong, and says whether one of them is the key.
 pub(crate) fn take(headers: &mut HeaderMap, keys: &dyn KeySource) -> bool {
     let mut opened = false;
-    for name in &SHAPES {
+    while let Some(name) = headers.keys().find(|name| is_shape(name.as_str())).cloned() {
         // Of several with one name the first is looked at, and all are gone.
-        if let Some(value) = headers.remove(name) {
-            opened |=
-                if *name == AUTHORIZATION { opens(&value, keys) } else { keys.opens(value.as_bytes().trim_ascii()) };
+        if let Some(value) = headers.remove(&name) {
+            opened |= match name {
+                AUTHORIZATION => opens(&value, keys),
+                PROXY_AUTHORIZATION => false,
+                _ => keys.opens(value.as_bytes().trim_ascii()),
+            };
         }
     }
-    headers.remove(PROXY_AUTHORIZATION);
     opened
 }
 
@@ -94,13 +96,10 @@ fn opens(value: &HeaderValue, keys: &dyn KeySource) -> bool {
     }
 }
 
-/// The headers in which clients send keys: OpenAI and most others, Azure, Anthropic, Google.
-static SHAPES: [HeaderName; 4] = [
-    AUTHORIZATION,
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
+/// The headers in which clients send keys: OpenAI's and most others, Azure's, Anthropic's, Google's. What is meant for a proxy is taken out too.
+fn is_shape(name: &str) -> bool {
+    matches!(name, "authorization" | "api-key" | "x-api-key" | "x-goog-api-key" | "proxy-authorization")
+}
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -113,6 +112,7 @@ const PREFIX: &str = "unx-";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::HeaderName;
 
     #[test]
     fn the_key_is_known_in_every_shape_and_nothing_is_left() {

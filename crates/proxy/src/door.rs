@@ -9,6 +9,7 @@ use crate::{Route, headers, path};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -39,8 +40,8 @@ impl Door {
         let since = Instant::now();
         let (mut head, body) = request.into_parts();
         let (path, query) = (head.uri.path(), head.uri.query());
-        let api = Api::of(path, query, &head.headers);
-        let no = |fault, message: &str| error(api, fault, message);
+        let api = Api::of_headers(&head.headers);
+        let no = |fault, message: &str| error(api.unwrap_or_else(|| Api::of_path(path, query)), fault, message);
         // TRACE would have the upstream repeat the token to the client.
         if head.method == Method::CONNECT || head.method == Method::TRACE {
             return no(Fault::Method, "this method is not sent on");
@@ -78,21 +79,24 @@ impl Door {
             return no(Fault::Route, "there is no such route here; a path begins with the name of one: /ROUTE/…");
         };
 
-        let (query, in_query) = match query {
-            Some(query) if path::may_hold_key(query) => path::take_key(query),
-            query => (query.map(str::to_owned), Vec::new()),
+        let (kept, in_query) = match query {
+            Some(query) if path::may_hold_key(query) => {
+                let (kept, keys) = path::take_key(query);
+                (kept.map(Cow::Owned), keys)
+            }
+            query => (query.map(Cow::Borrowed), Vec::new()),
         };
         // Not `any`: how many are looked at must not depend on which is right.
         let mut opened = credential::take(&mut head.headers, route.keys());
-        for key in in_query {
-            opened |= route.keys().opens(&key);
+        for key in &in_query {
+            opened |= route.keys().opens(key);
         }
         if !opened {
             let message =
                 format!("the key of route {} is missing or wrong; print it: unexpired proxy key {0}", route.name());
             return no(Fault::Key, &message);
         }
-        let joined = match route.path(rest, query.as_deref()) {
+        let joined = match route.path(rest, kept.as_deref()) {
             Ok(joined) => joined,
             Err(bad) => return no(Fault::BadRequest, bad.0),
         };
@@ -100,13 +104,17 @@ impl Door {
         // On a Unix socket a client may write any host; there a path says where the route is.
         let host = Some(host).filter(|_| self.port.is_some());
         let upgrade = headers::upgrade(&head.headers).filter(may_upgrade);
-        headers::remove_hop_by_hop(&mut head.headers);
-        head.headers.remove(header::HOST);
-        // The server below has answered it, or does as soon as the body is wanted.
-        head.headers.remove(header::EXPECT);
-        let mut request = Request::from_parts(head, body);
-        let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
-        let (head, body) = request.into_parts();
+        headers::remove_ours(&mut head.headers);
+        let api = api.or((!in_query.is_empty()).then_some(Api::Google));
+        let (head, body, upgrade) = match upgrade {
+            None => (head, body, None),
+            Some(protocol) => {
+                let mut request = Request::from_parts(head, body);
+                let client = hyper::upgrade::on(&mut request);
+                let (head, body) = request.into_parts();
+                (head, body, Some((protocol, client)))
+            }
+        };
         let outgoing = Outgoing {
             method: head.method,
             path: joined,

@@ -15,55 +15,60 @@ pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
+    remove_where(headers, is_hop_by_hop);
+}
+
+/// What the proxy answers for and writes anew on the way to an upstream.
+pub(crate) fn remove_ours(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    // The server below has answered an expectation, or does as soon as the body is wanted.
+    remove_where(headers, |name| matches!(name, "host" | "expect"));
+}
+
+/// Looks at the names that are there: a message has a dozen, and each that is asked for by its name costs a hash.
+pub(crate) fn remove_where(headers: &mut HeaderMap, is_meant: impl Fn(&str) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_meant(name.as_str())).cloned() {
         headers.remove(name);
     }
 }
 
 /// What the client wants its connection to become, if it asks for that: the value of `Upgrade`.
 pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let wanted = headers.get(header::UPGRADE)?;
     let asked = headers
         .get_all(header::CONNECTION)
         .iter()
         .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
         .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
-    headers.get(header::UPGRADE).filter(|_| asked).cloned()
+    asked.then(|| wanted.clone())
 }
 
 /// `CORS` headers of an upstream would let pages of other sites read through this proxy what they could not ask for themselves.
 pub(crate) fn remove_permissions(headers: &mut HeaderMap) {
-    for name in &PERMISSIONS {
-        headers.remove(name);
-    }
+    remove_where(headers, |name| name.starts_with("access-control-allow-") || name == "access-control-expose-headers");
 }
 
 /// Whether a header is the proxy's own affair, so that a configuration cannot set it.
 pub(crate) fn is_reserved(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name)
-        || [header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::EXPECT, header::COOKIE].contains(name)
+    is_hop_by_hop(name.as_str())
+        || [header::HOST, header::CONTENT_LENGTH, header::EXPECT, header::COOKIE].contains(name)
 }
 
-static HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
-
-static PERMISSIONS: [HeaderName; 6] = [
-    header::ACCESS_CONTROL_ALLOW_ORIGIN,
-    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
-    header::ACCESS_CONTROL_ALLOW_HEADERS,
-    header::ACCESS_CONTROL_ALLOW_METHODS,
-    header::ACCESS_CONTROL_EXPOSE_HEADERS,
-    HeaderName::from_static("access-control-allow-private-network"),
-];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
 
 #[cfg(test)]
 mod tests {

@@ -158,7 +158,9 @@ impl Route {
     /// What the configuration wants in every request, in place of what the client sent.
     pub(crate) fn set_headers(&self, headers: &mut http::HeaderMap) {
         // Whatever else the upstream takes for a credential was taken out already.
-        headers.remove(&self.0.header);
+        if self.0.header != AUTHORIZATION {
+            headers.remove(&self.0.header);
+        }
         for (name, value) in &self.0.set_headers {
             headers.insert(name.clone(), value.clone());
         }

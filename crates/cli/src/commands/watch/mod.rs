@@ -161,7 +161,7 @@ impl Kept {
     /// What was known of it under any credential.
     fn any(&self) -> TokenRecord {
         match self.store.load_now(&self.key) {
-            Ok(Some(unexpired::Record::Token(record))) => record,
+            Ok(Some(unexpired::Record::Token(record))) => *record,
             _ => TokenRecord::default(),
         }
     }
