@@ -93,7 +93,8 @@ pub(crate) enum Command {
     /// is taken away, and FILE.failed says why and when the next attempt is. A program gets each new token on its standard input, or in its
     /// environment with --env, and is run again until it succeeds. Ends on SIGINT and SIGTERM, and leaves the file.
     #[command(after_help = WATCH_EXAMPLES)]
-    Watch(WatchArgs),
+    // Boxed: every other command would carry its size.
+    Watch(Box<WatchArgs>),
 
     /// Watch a session that never sees a 401: requests over many 3-second lifetimes, an outage and a revocation
     ///
