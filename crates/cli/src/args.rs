@@ -93,7 +93,9 @@ pub(crate) enum Command {
     /// is taken away, and FILE.failed says why and when the next attempt is. A program gets each new token on its standard input, or in its
     /// environment with --env, and is run again until it succeeds. Ends on SIGINT and SIGTERM, and leaves the file.
     #[command(after_help = WATCH_EXAMPLES)]
-    Watch(WatchArgs),
+    // Boxed: every other command would carry its size.
+    Watch(Box<WatchArgs>),
+
     /// Run a program with a proxy of its own, so that it never holds a token
     ///
     /// The proxy listens on a free port of loopback, has a key of its own, and ends with the program. Agents are known by their program's name or
@@ -245,9 +247,13 @@ pub(crate) struct StatusArgs {
     /// Only this token
     pub(crate) name: Option<String>,
 
-    /// One JSON object, for machines
+    /// One JSON object, for machines; with --watch one a line
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Show it anew each second, each token's life as a bar; q or Ctrl-C ends it. Not in a terminal: as text, once a second
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 #[derive(Debug, Options)]
@@ -471,7 +477,8 @@ Examples:
 const STATUS_EXAMPLES: &str = "\
 Examples:
   unexpired status
-  unexpired status corp --json";
+  unexpired status corp --json
+  unexpired status --watch";
 
 const DOCTOR_EXAMPLES: &str = "\
 Examples:

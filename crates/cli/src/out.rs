@@ -30,6 +30,11 @@ pub(crate) fn width() -> usize {
     terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
 }
 
+/// The columns and lines of the terminal; 80 and 24 where that is not known.
+pub(crate) fn size() -> (usize, usize) {
+    terminal_size::terminal_size().map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)))
+}
+
 /// The reader of a pipe that went away ends the command without a word, as it does for any filter; the exit code says that the answer did
 /// not arrive.
 fn lost(error: &io::Error) -> Failure {

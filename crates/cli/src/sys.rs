@@ -140,6 +140,38 @@ mod os {
         Some(rustix::process::geteuid().as_raw())
     }
 
+    /// The keys of a terminal as they are pressed, without being shown; put back as it was when this is dropped. Signals stay signals.
+    pub(crate) struct Keys(Option<rustix::termios::Termios>);
+
+    impl Keys {
+        pub(crate) fn unbuffered() -> Self {
+            use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+            let Ok(before) = tcgetattr(std::io::stdin()) else { return Self(None) };
+            let mut modes = before.clone();
+            modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO;
+            Self(tcsetattr(std::io::stdin(), OptionalActions::Now, &modes).is_ok().then_some(before))
+        }
+
+        /// Tells each key, on a thread that nobody waits for, until `told` says no.
+        pub(crate) fn listen(told: impl Fn(u8) -> bool + Send + 'static) {
+            if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+                std::thread::spawn(move || {
+                    use std::io::Read as _;
+                    let mut keys = std::io::stdin().lock().bytes();
+                    while keys.next().is_some_and(|key| key.is_ok_and(&told)) {}
+                });
+            }
+        }
+    }
+
+    impl Drop for Keys {
+        fn drop(&mut self) {
+            if let Some(before) = &self.0 {
+                let _ = rustix::termios::tcsetattr(std::io::stdin(), rustix::termios::OptionalActions::Now, before);
+            }
+        }
+    }
+
     /// Who may do what with a file.
     pub(crate) fn mode(metadata: &Metadata) -> Option<u32> {
         use std::os::unix::fs::MetadataExt as _;
@@ -305,6 +337,17 @@ mod os {
 
     pub(crate) fn user() -> Option<u32> {
         None
+    }
+
+    /// Here a signal ends what is shown; keys are not listened to.
+    pub(crate) struct Keys;
+
+    impl Keys {
+        pub(crate) fn unbuffered() -> Self {
+            Self
+        }
+
+        pub(crate) fn listen(_: impl Fn(u8) -> bool + Send + 'static) {}
     }
 
     /// Access lists are not looked at here.

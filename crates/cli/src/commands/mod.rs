@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 mod github;
 pub(crate) mod helper;
 mod lab;
+mod live;
 mod probe;
 mod proxy;
 mod reject;

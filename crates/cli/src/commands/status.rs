@@ -13,6 +13,9 @@ use unexpired::text::one_line;
 use unexpired::{Clock as _, Phase, SystemClock, Timestamp, TokenRecord};
 
 pub(crate) fn run(args: &Args, own: &StatusArgs) -> Result<(), Failure> {
+    if own.watch {
+        return super::live::run(args, own);
+    }
     let project = Project::load(args)?;
     let names: Vec<&str> = match &own.name {
         Some(name) => {
@@ -137,7 +140,8 @@ fn failure_as_json(record: &TokenRecord, now: Timestamp) -> Value {
     })
 }
 
-fn object(name: &str, token: &TokenConfig, record: Option<&TokenRecord>, now: Timestamp) -> Value {
+/// A token for machines.
+pub(super) fn object(name: &str, token: &TokenConfig, record: Option<&TokenRecord>, now: Timestamp) -> Value {
     json!({
         "name": name,
         "provider": token.provider(),

@@ -2,7 +2,7 @@
 //! real (the token manager, an OAuth source over HTTP, signed tokens, a resource server that verifies them) and stays on this machine.
 
 mod lines;
-mod picture;
+pub(crate) mod picture;
 mod script;
 mod session;
 mod stage;

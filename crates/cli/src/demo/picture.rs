@@ -155,7 +155,7 @@ impl Picture {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Paint {
+pub(crate) enum Paint {
     None,
     Dim,
     Green,
@@ -176,17 +176,17 @@ impl Paint {
 }
 
 /// Writes characters, and a colour only where it changes.
-struct Painter {
+pub(crate) struct Painter {
     colour: bool,
     current: Paint,
 }
 
 impl Painter {
-    const fn new(colour: bool) -> Self {
+    pub(crate) const fn new(colour: bool) -> Self {
         Self { colour, current: Paint::None }
     }
 
-    fn put(&mut self, line: &mut String, glyph: char, paint: Paint) {
+    pub(crate) fn put(&mut self, line: &mut String, glyph: char, paint: Paint) {
         if self.colour && paint != self.current {
             line.push_str(paint.code());
             self.current = paint;
@@ -194,7 +194,7 @@ impl Painter {
         line.push(glyph);
     }
 
-    fn end(&mut self, line: &mut String) {
+    pub(crate) fn end(&mut self, line: &mut String) {
         if self.current != Paint::None {
             line.push_str(RESET);
             self.current = Paint::None;
