@@ -161,12 +161,121 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        title: "`unexpired run`",
+        about: "What the program finds, and what decides where its configuration is. Variables that would lead an agent elsewhere are taken out for it: \
+            `unexpired run --help`.",
+        variables: &[
+            Variable {
+                name: "UNEXPIRED_PROXY_URL",
+                what: "Set for the program: the proxy, which stands for the route's upstream.",
+            },
+            Variable { name: "UNEXPIRED_PROXY_KEY", what: "Set for the program: the key that opens it." },
+            Variable {
+                name: "XDG_RUNTIME_DIR",
+                what: "Where the configuration that OpenClaw is given lies meanwhile.",
+            },
+            Variable {
+                name: "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+                what: "Taken out, as every variable that holds a secret from which a token is minted.",
+            },
+            Variable { name: "AZURE_PASSWORD", what: "Likewise." },
+            Variable { name: "AZURE_OPENAI_API_KEY", what: "Taken out for programs that are not known by name." },
+            Variable { name: "AZURE_OPENAI_AD_TOKEN", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_OAUTH_TOKEN", what: "Taken out for Claude Code." },
+            Variable { name: "CLAUDE_CODE_USE_BEDROCK", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_USE_VERTEX", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_USE_FOUNDRY", what: "Likewise." },
+            Variable { name: "CLAUDE_CODE_USE_GATEWAY", what: "Likewise." },
+            Variable { name: "GOOGLE_GEMINI_BASE_URL", what: "Set for Gemini CLI." },
+            Variable { name: "GOOGLE_API_KEY", what: "Taken out for Gemini CLI." },
+            Variable { name: "GOOGLE_GENAI_USE_VERTEXAI", what: "Likewise." },
+            Variable { name: "GOOGLE_GENAI_USE_GCA", what: "Likewise." },
+            Variable { name: "GOOGLE_VERTEX_BASE_URL", what: "Likewise." },
+            Variable { name: "GOOGLE_CLOUD_ACCESS_TOKEN", what: "Likewise." },
+            Variable {
+                name: "HTTP_PROXY",
+                what: "Where this or another proxy is set, `NO_PROXY` gets loopback for the program.",
+            },
+        ],
+    },
+    Group {
+        title: "`unexpired setup` and `unexpired run`",
+        about: "Where agents have their configuration; each agent's own variables.",
+        variables: &[
+            Variable { name: "CODEX_HOME", what: "Codex's folder; `~/.codex` without it." },
+            Variable { name: "CLAUDE_CONFIG_DIR", what: "Claude Code's; `~/.claude`." },
+            Variable {
+                name: "CLAUDE_CODE_API_KEY_HELPER_TTL_MS",
+                what: "Written by `setup claude --client-interval`.",
+            },
+            Variable { name: "COPILOT_HOME", what: "Copilot CLI's; `~/.copilot`." },
+            Variable { name: "COPILOT_PROVIDERS_CONFIG", what: "Its `providers.json`." },
+            Variable { name: "COPILOT_PROVIDER_TYPE", what: "Kept by `run` if it is set." },
+            Variable { name: "PI_CODING_AGENT_DIR", what: "pi's folder; `~/.pi/agent`." },
+            Variable { name: "OPENCLAW_CONFIG_PATH", what: "OpenClaw's configuration." },
+            Variable { name: "OPENCLAW_STATE_DIR", what: "Its folder; `~/.openclaw`." },
+            Variable {
+                name: "OPENCLAW_INCLUDE_ROOTS",
+                what: "From where its configuration may include; `run` adds the folder of the user's own.",
+            },
+            Variable {
+                name: "OPENCODE_CONFIG",
+                what: "opencode's configuration; `opencode/opencode.json` in the user's configuration folder.",
+            },
+            Variable { name: "OPENCODE_CONFIG_CONTENT", what: "A configuration over its files, to which `run` adds." },
+        ],
+    },
+    Group {
         title: "`unexpired token --format github`",
         about: "",
         variables: &[Variable {
             name: "GITHUB_OUTPUT",
             what: "The file of a step's outputs, which GitHub Actions names; the token is appended to it.",
         }],
+    },
+    Group {
+        title: "Programs of `unexpired watch --exec`",
+        about: "They inherit the environment. With `--env` the variable that it names holds the token.",
+        variables: &[
+            Variable { name: "UNEXPIRED_TOKEN_NAME", what: "Set for them: the token's name." },
+            Variable {
+                name: "UNEXPIRED_EXPIRES_AT",
+                what: "Set for them: when the token expires, as RFC 3339 in UTC; not set if it does not.",
+            },
+        ],
+    },
+    Group {
+        title: "`unexpired doctor`",
+        about: "It looks whether they are set, and of addresses whether they lead to this machine; it shows no values.",
+        variables: &[
+            Variable { name: "SUDO_USER", what: "Set by `sudo`: the store is root's then." },
+            Variable {
+                name: "CI",
+                what: "A CI job; likewise `GITHUB_ACTIONS`, `GITLAB_CI`, `JENKINS_URL`, `BUILDKITE`, `TF_BUILD`.",
+            },
+            Variable { name: "CODEX_HOME", what: "`--as codex`: its folder." },
+            Variable {
+                name: "CLAUDE_CONFIG_DIR",
+                what: "`--as claude`: its folder. Also `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`, `CLAUDE_CODE_USE_BEDROCK`, `CLAUDE_CODE_USE_VERTEX`, `CLAUDE_CODE_USE_FOUNDRY`, `CLAUDE_CODE_API_KEY_HELPER_TTL_MS`.",
+            },
+            Variable {
+                name: "COPILOT_PROVIDERS_CONFIG",
+                what: "`--as copilot`: its file of providers. Also `COPILOT_PROVIDER_BASE_URL`, `COPILOT_PROVIDER_TYPE`, `COPILOT_PROVIDER_API_KEY`, `COPILOT_PROVIDER_API_KEY_COMMAND`, `COPILOT_PROVIDER_BEARER_TOKEN`.",
+            },
+            Variable {
+                name: "GOOGLE_GEMINI_BASE_URL",
+                what: "`--as gemini`: where it sends its requests. Also `GOOGLE_API_KEY`, `GOOGLE_GENAI_USE_VERTEXAI`, `GOOGLE_GENAI_USE_GCA`.",
+            },
+            Variable { name: "XDG_DATA_HOME", what: "`--as opencode`: where its logins lie." },
+            Variable {
+                name: "GOOSE_PROVIDER",
+                what: "`--as goose`: what it asks. Also `OPENAI_HOST`, `OPENAI_BASE_URL`, `ANTHROPIC_HOST`, `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_AD_TOKEN`, `AZURE_OPENAI_API_KEY`.",
+            },
+            Variable {
+                name: "OPENAI_API_KEY",
+                what: "`--as pi`: wins over its configuration; likewise `ANTHROPIC_API_KEY`, `GEMINI_API_KEY`, `AZURE_OPENAI_API_KEY`.",
+            },
+        ],
     },
     Group {
         title: "Commands that print tokens or secrets",

@@ -4,8 +4,11 @@
 //! It answers only what needs no thought: a fresh token, for a call with plain arguments. Everything else goes the long way, with the same
 //! result.
 
+use crate::args::{Args, Command, Format, TokenArgs};
+use crate::clients::Client;
 use crate::sys;
 use crate::ticket::Ticket;
+use clap::ValueEnum as _;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -14,11 +17,34 @@ use std::time::Duration;
 use unexpired::store::FileStore;
 use unexpired::{Clock as _, Phase, Record, SystemClock};
 
-/// Prints the token and says so, if this call can be answered here.
-pub(crate) fn answer(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
-    let call = Call::parse(args)?;
-    let config = match call.config {
-        Some(path) => path,
+/// What came of a call.
+pub(crate) enum Fast {
+    /// The token is printed.
+    Answered(ExitCode),
+    /// It is a plain call, and the long way has to answer it.
+    Plain(Args),
+    /// Its arguments are for the parser to judge.
+    Other,
+}
+
+/// Prints the token, if this call can be answered here.
+pub(crate) fn answer(args: impl Iterator<Item = OsString>) -> Fast {
+    match Call::parse(args) {
+        Some(call) => match kept(&call) {
+            Some(code) => Fast::Answered(code),
+            // The parser would come to the same, and take longer than all the rest of a mint but for TLS.
+            None => Fast::Plain(call.into_args()),
+        },
+        None => Fast::Other,
+    }
+}
+
+fn kept(call: &Call) -> Option<ExitCode> {
+    if call.client.is_some_and(|client| client.profile(None).keeps.is_some()) {
+        return None;
+    }
+    let config = match &call.config {
+        Some(path) => path.clone(),
         None => unexpired::config::default_path()?,
     };
     let store = FileStore::records_by_default()?;
@@ -26,7 +52,7 @@ pub(crate) fn answer(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     let Ok(Some(Record::Token(record))) = store.load_now(&ticket.key) else { return None };
     let token = record.token.filter(|_| record.revision == ticket.revision && record.failure.is_none())?;
     let (moments, now) = (token.moments(), SystemClock.now());
-    if moments.phase(now) != Phase::Fresh || moments.expires_at.until(now) < call.min_ttl {
+    if moments.phase(now) != Phase::Fresh || moments.expires_at.until(now) < call.min_ttl.unwrap_or_default() {
         return None;
     }
     let secret = token.secret();
@@ -44,7 +70,9 @@ pub(crate) fn answer(args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
 struct Call {
     name: String,
     config: Option<PathBuf>,
-    min_ttl: Duration,
+    min_ttl: Option<Duration>,
+    timeout: Option<Duration>,
+    client: Option<Client>,
 }
 
 impl Call {
@@ -60,10 +88,12 @@ impl Call {
             let arg = arg.into_string().ok()?;
             match arg.as_str() {
                 "token" if !command => command = true,
-                "--config" => call.config = Some(PathBuf::from(args.next()?)),
-                "--min-ttl" => call.min_ttl = unexpired::config::parse_duration(args.next()?.to_str()?)?,
-                // How long to wait says nothing to who does not wait.
-                "--timeout" => drop(unexpired::config::parse_duration(args.next()?.to_str()?)?),
+                "--config" if call.config.is_none() => call.config = Some(PathBuf::from(args.next()?)),
+                "--min-ttl" if call.min_ttl.is_none() => call.min_ttl = Some(duration(&args.next()?)?),
+                "--timeout" if call.timeout.is_none() => call.timeout = Some(duration(&args.next()?)?),
+                "--as" if call.client.is_none() => {
+                    call.client = Some(Client::from_str(args.next()?.to_str()?, false).ok()?)
+                }
                 plain if command && name.is_none() && !plain.starts_with('-') && !plain.is_empty() => name = Some(arg),
                 _ => return None,
             }
@@ -75,6 +105,27 @@ impl Call {
         call.name = name?;
         Some(call)
     }
+
+    /// The same arguments as the parser would give them.
+    fn into_args(self) -> Args {
+        let Self { name, config, min_ttl, timeout, client } = self;
+        let token = TokenArgs {
+            name: Some(name),
+            provider: None,
+            scope: None,
+            min_ttl,
+            client,
+            client_interval: None,
+            fresh: false,
+            format: Format::Raw,
+            timeout,
+        };
+        Args { config, verbose: false, command: Command::Token(token) }
+    }
+}
+
+fn duration(text: &OsString) -> Option<Duration> {
+    unexpired::config::parse_duration(text.to_str()?)
 }
 
 #[cfg(test)]
@@ -89,9 +140,12 @@ mod tests {
     fn plain_calls_are_known_and_everything_else_is_left_alone() {
         let corp = || Call { name: "corp".into(), ..Call::default() };
         assert_eq!(parse(&["unexpired", "token", "corp"]), Some(corp()));
-        assert_eq!(parse(&["/usr/bin/unexpired", "token", "corp", "--timeout", "4s"]), Some(corp()));
+        let timed = Call { timeout: Some(Duration::from_secs(4)), ..corp() };
+        assert_eq!(parse(&["/usr/bin/unexpired", "token", "corp", "--timeout", "4s"]), Some(timed));
+        let pi = Call { client: Some(Client::Pi), ..corp() };
+        assert_eq!(parse(&["unexpired", "token", "corp", "--as", "pi"]), Some(pi));
         let with = parse(&["unexpired", "--config", "/c.toml", "token", "--min-ttl", "10m", "corp"]);
-        let expected = Call { config: Some("/c.toml".into()), min_ttl: Duration::from_secs(600), ..corp() };
+        let expected = Call { config: Some("/c.toml".into()), min_ttl: Some(Duration::from_secs(600)), ..corp() };
         assert_eq!(with, Some(expected));
         for args in [
             &["git-credential-unexpired", "token", "corp"][..],
@@ -101,6 +155,8 @@ mod tests {
             &["unexpired", "token", "corp", "more"],
             &["unexpired", "token", "corp", "--format", "json"],
             &["unexpired", "token", "corp", "--fresh"],
+            &["unexpired", "token", "corp", "--as", "nobody"],
+            &["unexpired", "token", "corp", "--timeout", "4s", "--timeout", "5s"],
             &["unexpired", "token", "corp", "--verbose"],
             &["unexpired", "token", "-v", "corp"],
             &["unexpired", "token", "--min-ttl", "never", "corp"],
@@ -111,6 +167,22 @@ mod tests {
             &[],
         ] {
             assert_eq!(parse(args), None, "{args:?}");
+        }
+    }
+
+    /// What is taken here means what the parser says it means.
+    #[test]
+    fn a_plain_call_is_what_the_parser_makes_of_it() {
+        use clap::Parser as _;
+        for line in [
+            "unexpired token corp",
+            "unexpired --config /c.toml token corp --min-ttl 10m",
+            "unexpired token --timeout 4s corp --as codex --config /c.toml",
+            "unexpired token corp --as pi",
+        ] {
+            let words: Vec<&str> = line.split(' ').collect();
+            let ours = parse(&words).unwrap().into_args();
+            assert_eq!(format!("{ours:?}"), format!("{:?}", Args::parse_from(words)), "{line}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Handing out: the one place from which every command that gives a token away gets it, and where a refused one is reported.
 
 use crate::args::Args;
+use crate::clients::Profile;
 use crate::failure::{Failure, USAGE};
 use crate::project::{Project, command};
 use crate::shared::{self, Subject};
@@ -18,14 +19,30 @@ pub(crate) struct Ask {
     pub(crate) timeout: Option<Duration>,
     /// A new one, though one is kept that looks usable: somebody has reason to believe that it is refused.
     pub(crate) fresh: bool,
+    /// The client is told until when the token may be used, in whole seconds: less than one is no life to it.
+    pub(crate) whole_seconds: bool,
+    /// What the client that asks does with tokens.
+    pub(crate) client: Option<Profile>,
     /// AWS keys in the place of a bearer token. Each is refused where the other is asked for.
     pub(crate) aws_credentials: bool,
 }
 
 impl Ask {
     /// The least life that this token should have.
-    pub(crate) fn least_life(&self, _token: &Token) -> Duration {
-        self.min_ttl.unwrap_or_default()
+    pub(crate) fn least_life(&self, token: &Token) -> Duration {
+        let clients = self.client.map(|client| client.least_life(token)).unwrap_or_default();
+        let told = if self.whole_seconds { margin(token) + ONE_SECOND } else { Duration::ZERO };
+        self.min_ttl.unwrap_or_default().max(clients).max(told)
+    }
+
+    /// The part of it that is the same for every token.
+    pub(crate) fn min_ttl(&self) -> Duration {
+        self.min_ttl.unwrap_or_default().max(self.client.map(|client| client.least()).unwrap_or_default())
+    }
+
+    /// How long the answer may take.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timeout.or(self.client.and_then(|client| client.budget))
     }
 }
 
@@ -127,6 +144,13 @@ impl Clock for HereClock {
     }
 }
 
+/// How long before its expiry a token is handed to nobody any more.
+fn margin(token: &Token) -> Duration {
+    let moments = token.moments();
+    if moments.expires_at.is_never() { Duration::ZERO } else { moments.expires_at.since(moments.usable_until) }
+}
+
+const ONE_SECOND: Duration = Duration::from_secs(1);
 /// What a mint may take; to allow more changes nothing.
 const LONGEST_MINT: Duration = Duration::from_secs(20);
 

@@ -4,6 +4,7 @@
 //! configuration, 3 try later, 4 refused, 5 forbidden.
 
 mod args;
+mod clients;
 mod commands;
 mod demo;
 mod env;
@@ -17,6 +18,7 @@ mod project;
 mod reference;
 mod shared;
 mod signals;
+mod suspicion;
 mod sys;
 mod ticket;
 
@@ -24,12 +26,13 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Some(done) = fast::answer(std::env::args_os()) {
-        return done;
-    }
-    let args = match args::Args::try_parse_from(commands::helper::arguments(std::env::args_os())) {
-        Ok(args) => args,
-        Err(error) => return usage(&error),
+    let args = match fast::answer(std::env::args_os()) {
+        fast::Fast::Answered(code) => return code,
+        fast::Fast::Plain(args) => args,
+        fast::Fast::Other => match args::Args::try_parse_from(commands::helper::arguments(std::env::args_os())) {
+            Ok(args) => args,
+            Err(error) => return usage(&error),
+        },
     };
     match commands::run(args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,5 +66,6 @@ fn usage(error: &clap::Error) -> ExitCode {
     let hint = tip
         .map_or_else(|| "see how it is used: unexpired --help, or unexpired COMMAND --help".to_owned(), str::to_owned);
     let tidy = |text: &str| unexpired::text::one_line(text, 300);
-    failure::Failure::new(failure::USAGE, tidy(line.join(" ").trim())).hint(tidy(&hint)).report()
+    let exit = if commands::run::is_meant(std::env::args_os()) { commands::run::OURS } else { failure::USAGE };
+    failure::Failure::new(exit, tidy(line.join(" ").trim())).hint(tidy(&hint)).report()
 }

@@ -63,7 +63,7 @@ pub(crate) fn with_config(path: &str) -> String {
 }
 
 /// A word for a shell. What needs no quotes gets none.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c) || (cfg!(windows) && c == '\\');
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

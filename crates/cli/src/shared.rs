@@ -1,12 +1,14 @@
 //! The tokens that every process of this user shares: answered from the store, minted once, refused once.
 
 use crate::args::Args;
+use crate::clients::Instance;
 use crate::commands::runtime;
 use crate::failure::Failure;
 use crate::handout::{Ask, Handed, HereClock};
 use crate::minter::{self, Minter};
 use crate::out;
 use crate::project::{Narrator, Project};
+use crate::suspicion::Seen;
 use std::pin::pin;
 use std::process::Child;
 use std::sync::Arc;
@@ -78,7 +80,7 @@ pub(crate) fn open(args: &Args) -> Option<FileStore> {
 /// What is known of a token, if its credential is still the one it was minted with.
 pub(crate) fn look(store: &FileStore, key: &StoreKey, source: &dyn TokenSource) -> TokenRecord {
     match store.load_now(key) {
-        Ok(Some(Record::Token(record))) if record.revision == source.revision() => record,
+        Ok(Some(Record::Token(record))) if record.revision == source.revision() => *record,
         _ => TokenRecord::default(),
     }
 }
@@ -99,7 +101,7 @@ pub(crate) fn token(
         return Ok((mint_here(args, subject, ask, subject.source.clone(), None)?, None));
     };
     let key = subject.stored(store.clone()).key();
-    let until = Instant::now() + ask.timeout.unwrap_or(LONGEST_WAIT);
+    let until = Instant::now() + ask.timeout().unwrap_or(LONGEST_WAIT);
     let this = Sharing { args, subject, ask, store: store.clone(), key: key.clone(), asked, until };
     let outcome = this.token()?;
     Ok((outcome, (!subject.rotates).then_some((store, key, revision))))
@@ -115,12 +117,12 @@ pub(crate) fn reject(subject: &Subject, text: &Secret) -> Result<Refusal, Failur
     let locked = store.lock_now(&key, LONGEST_WAIT).map_err(|error| cannot(&error))?;
     let Some(mut locked) = locked else { return Err(cannot(&"another process is minting all the time")) };
     let mut record = match locked.load() {
-        Ok(Some(Record::Token(record))) => record,
+        Ok(Some(Record::Token(record))) => *record,
         _ => TokenRecord::default(),
     };
     let refusal = record.reject(Digest::of(text.expose()), SystemClock.now());
     if refusal != Refusal::Stale {
-        locked.commit(&Record::Token(record)).map_err(|error| cannot(&error))?;
+        locked.commit(&Record::Token(Box::new(record))).map_err(|error| cannot(&error))?;
     }
     Ok(refusal)
 }
@@ -139,6 +141,51 @@ struct Sharing<'a> {
 
 impl Sharing<'_> {
     fn token(&self) -> Result<Result<Handed, Error>, Failure> {
+        let Some(profile) = self.ask.client.filter(|client| client.keeps.is_some()) else { return self.plain() };
+        let Some(instance) = Instance::of_this_process() else { return self.plain() };
+        let seen = Seen::by(&instance, &self.store, &self.key);
+        let suspected = look(&self.store, &self.key, &*self.subject.source).usable(self.asked).cloned();
+        let outcome = match suspected.filter(|token| seen.suspects(token, &profile, self.asked)) {
+            Some(token) => self.another_than(&token)?,
+            None => self.plain()?,
+        };
+        if let Ok(handed) = &outcome {
+            seen.note(&handed.token, SystemClock.now());
+        }
+        Ok(outcome)
+    }
+
+    /// A token in the place of one that is suspected of being refused, if a suspicion may mint now; else the same again.
+    fn another_than(&self, token: &Token) -> Result<Result<Handed, Error>, Failure> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let Ok(Some(mut locked)) = self.store.lock_now(&self.key, left) else { return self.plain() };
+        let Ok(Some(Record::Token(mut record))) = locked.load() else { return self.plain_under(locked) };
+        if !record.suspect(token.digest(), SystemClock.now()) || locked.commit(&Record::Token(record)).is_err() {
+            return self.plain_under(locked);
+        }
+        if self.args.verbose {
+            let fingerprint = token.fingerprint();
+            out::to_stderr(&format!(
+                "verbose: the client is back for {fingerprint} too early: it may have been refused"
+            ));
+        }
+        let fresh = Ask { fresh: true, ..*self.ask };
+        let this = Sharing { ask: &fresh, store: self.store.clone(), key: self.key.clone(), ..*self };
+        let minted = if self.subject.rotates { this.mint_under(locked)? } else { this.mint_in_process(Some(locked))? };
+        match minted {
+            Ok(handed) => Ok(Ok(handed)),
+            // An outage during a suspicion costs nobody the token that lives.
+            Err(_) => self.plain(),
+        }
+    }
+
+    /// The plain way, without the lock.
+    fn plain_under(&self, locked: Locked) -> Result<Result<Handed, Error>, Failure> {
+        drop(locked);
+        self.plain()
+    }
+
+    fn plain(&self) -> Result<Result<Handed, Error>, Failure> {
         let record = look(&self.store, &self.key, &*self.subject.source);
         if let Some(handed) = self.answer(&record) {
             self.refresh_behind(&record);
@@ -219,7 +266,12 @@ impl Sharing<'_> {
             }
         };
         let slow = record.took.is_some_and(|took| took >= SLOW);
-        if (self.subject.rotates || slow) && Locked::CAN_HAND_OVER {
+        if self.subject.rotates || slow { self.mint_under(locked) } else { self.mint_in_process(Some(locked)) }
+    }
+
+    /// Hands the mint and its lock to the minter, and waits for it.
+    fn mint_under(&self, locked: Locked) -> Result<Result<Handed, Error>, Failure> {
+        if Locked::CAN_HAND_OVER {
             let found = look(&self.store, &self.key, &*self.subject.source);
             if let Some(handed) = self.answer(&found) {
                 return Ok(Ok(handed));
@@ -227,7 +279,7 @@ impl Sharing<'_> {
             if let Some(error) = self.held_back(&found) {
                 return Ok(Err(error));
             }
-            let asked = self.ask.fresh.then_some(self.asked);
+            let asked = (self.ask.fresh || self.ask.whole_seconds).then_some(self.asked);
             if let Ok(child) = self.subject.minter.start(Some(locked), asked) {
                 return Ok(self.wait_for(child));
             }
@@ -243,7 +295,8 @@ impl Sharing<'_> {
             None => self.store.clone(),
         };
         let mut stored = self.subject.stored(store);
-        if self.ask.fresh {
+        // What is there already was not good enough, and the store cannot tell why.
+        if self.ask.fresh || self.ask.whole_seconds {
             stored = stored.newer_than(self.asked);
         }
         mint_here(self.args, self.subject, self.ask, Arc::new(stored), Some(&self.subject.minter))
@@ -311,10 +364,8 @@ fn mint_here(
     let (manager, narrator) = Narrator::watch(args, builder);
     let asked = SystemClock.now();
     let mut options = TokenOptions::new();
-    if let Some(min_ttl) = ask.min_ttl {
-        options = options.min_ttl(min_ttl);
-    }
-    if let Some(timeout) = ask.timeout {
+    options = options.min_ttl(ask.min_ttl());
+    if let Some(timeout) = ask.timeout() {
         options = options.timeout(timeout);
     }
     let outcome = runtime.block_on(async {
@@ -324,7 +375,7 @@ fn mint_here(
             Err(_) => {
                 if let Some(standby) = standby {
                     // It waits for the lock that this process holds. Without it the token is minted all the same, if nobody kills us.
-                    let _ = standby.start(None, ask.fresh.then_some(asked));
+                    let _ = standby.start(None, (ask.fresh || ask.whole_seconds).then_some(asked));
                 }
                 answer.await
             }

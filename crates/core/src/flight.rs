@@ -91,7 +91,7 @@ impl Inner {
             let (inner, flight, id, end) = (self.clone(), order.handle.clone(), order.id, order.deadline + GRACE);
             let watch = async move {
                 if within(&inner.clock, end, flight.outcome_uncounted()).await.is_none() {
-                    let _ = inner.spawner.lost();
+                    inner.spawner.lost();
                     inner.cell.lost(id, inner.clock.now());
                     flight.end(Outcome::Lost);
                     inner.happened(&Happened::Landed(&Outcome::Lost, false));
@@ -205,7 +205,7 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         if !self.landed {
-            let _ = self.inner.spawner.lost();
+            self.inner.spawner.lost();
             self.inner.cell.lost(self.id, self.inner.clock.now());
             self.flight.end(Outcome::Lost);
             self.inner.happened(&Happened::Landed(&Outcome::Lost, false));
@@ -232,7 +232,7 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
         return;
     }
     // However the task ends (its runtime is shut down), the next call starts another.
-    let keeper = Keeper(Arc::downgrade(inner), pid);
+    let keeper = Keeper { manager: Arc::downgrade(inner), pid, elsewhere: inner.spawner.is_elsewhere() };
     let weak = Arc::downgrade(inner);
     let clock = inner.clock.clone();
     let mut changes = inner.current.subscribe();
@@ -267,13 +267,19 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
 }
 
 /// The task ends while the manager lives: its runtime was shut down. The background thread takes over.
-struct Keeper(Weak<Inner>, u32);
+struct Keeper {
+    manager: Weak<Inner>,
+    pid: u32,
+    /// The task runs where somebody else may end it.
+    elsewhere: bool,
+}
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        let Some(inner) = self.0.upgrade() else { return };
-        let _ = inner.kept_fresh.compare_exchange(self.1, 0, Ordering::AcqRel, Ordering::Acquire);
-        if inner.spawner.lost() {
+        let Some(inner) = self.manager.upgrade() else { return };
+        let _ = inner.kept_fresh.compare_exchange(self.pid, 0, Ordering::AcqRel, Ordering::Acquire);
+        if self.elsewhere {
+            inner.spawner.lost();
             keep_fresh(&inner);
         }
     }
@@ -324,10 +330,17 @@ impl Spawner {
             || (matches!(self.given, Some(Given::Runtime(_))) && self.pid != crate::cell::pid())
     }
 
-    /// The given place does not run what it is given. Whether that is news, and another steps in.
-    pub(crate) fn lost(&self) -> bool {
-        let first = !self.dead.swap(true, Ordering::AcqRel);
-        first && self.given.is_some() && cfg!(feature = "thread")
+    /// Whether what is spawned goes to a given place, and another would step in.
+    fn is_elsewhere(&self) -> bool {
+        #[cfg(feature = "thread")]
+        return self.given.is_some() && !self.is_dead();
+        #[cfg(not(feature = "thread"))]
+        false
+    }
+
+    /// The given place does not run what it is given: from now on another steps in.
+    pub(crate) fn lost(&self) {
+        self.dead.store(true, Ordering::Release);
     }
 
     pub(crate) fn spawn(&self, future: BoxFuture<'static, ()>) {

@@ -44,7 +44,7 @@ pub use slot::Rejection;
 pub use source::{MintRequest, TokenSource};
 pub use store::{
     FailureRecord, MemoryStore, Record, RefreshTokenRecord, RejectionRecord, StoreError, StoreGuard, StoreKey,
-    TokenRecord, TokenStore,
+    SuspicionRecord, TokenRecord, TokenStore,
 };
 pub use stored::{Refusal, StoredSource};
 #[cfg(feature = "test-clock")]

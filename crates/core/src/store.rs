@@ -53,7 +53,7 @@ pub enum Record {
     /// A refresh token.
     RefreshToken(RefreshTokenRecord),
     /// What everyone who shares an access token knows of it.
-    Token(TokenRecord),
+    Token(Box<TokenRecord>),
 }
 
 /// An access token as it is shared, and what is known of its source: see [`StoredSource`](crate::StoredSource).
@@ -76,6 +76,29 @@ pub struct TokenRecord {
     pub failure: Option<FailureRecord>,
     /// The token that was refused last.
     pub rejection: Option<RejectionRecord>,
+    /// The token that was suspected last of being refused.
+    pub suspicion: Option<SuspicionRecord>,
+}
+
+/// A token that somebody has reason to believe refused, though nobody says so.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SuspicionRecord {
+    /// Which one.
+    pub digest: Digest,
+    /// When that was.
+    pub at: Timestamp,
+    /// Until then no suspicion mints.
+    pub not_before: Timestamp,
+    /// How many suspicions in a row have minted.
+    pub strikes: u32,
+}
+
+impl SuspicionRecord {
+    /// A suspicion, the first in a row.
+    pub fn new(digest: Digest, at: Timestamp, not_before: Timestamp) -> Self {
+        Self { digest, at, not_before, strikes: 1 }
+    }
 }
 
 /// How a source failed last, and when it may be asked again.

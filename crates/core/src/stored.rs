@@ -1,7 +1,7 @@
 //! One token for everyone who uses the same store: tasks, processes, whoever comes later.
 
 use crate::slot::{backoff, quiet};
-use crate::store::{FailureRecord, RejectionRecord, TokenRecord};
+use crate::store::{FailureRecord, RejectionRecord, SuspicionRecord, TokenRecord};
 use crate::{
     BoxFuture, Digest, ErrorKind, MintError, MintRequest, Moments, Phase, Record, StoreGuard, StoreKey, Timestamp,
     Token, TokenSource, TokenStore,
@@ -127,7 +127,7 @@ impl StoredSource {
 
     async fn mint_locked(&self, guard: &mut dyn StoreGuard, request: MintRequest) -> Result<Token, MintError> {
         let mut record = match guard.load().await {
-            Ok(Some(Record::Token(record))) => record,
+            Ok(Some(Record::Token(record))) => *record,
             Ok(_) => TokenRecord::default(),
             Err(error) => {
                 tracing::warn!(target: "unexpired", %error, "the store cannot be read");
@@ -167,7 +167,7 @@ impl StoredSource {
         };
         // Read afterwards: a refresh token that was rotated is a change of our own.
         record.revision = self.inner.revision();
-        if let Err(error) = guard.commit(Record::Token(record)).await {
+        if let Err(error) = guard.commit(Record::Token(Box::new(record))).await {
             tracing::warn!(target: "unexpired", %error, "the store does not take the token; others will mint their own");
         }
         result
@@ -255,6 +255,28 @@ impl TokenRecord {
         self.token = None;
         self.claims = None;
         Refusal::Retired
+    }
+
+    /// Whether a suspicion against the token of this digest may mint another; if so it is noted. One mint a token, and none for 60 s afterwards, doubling
+    /// to 15 min. The token stays.
+    pub fn suspect(&mut self, digest: Digest, now: Timestamp) -> bool {
+        if self.token.as_ref().is_none_or(|token| token.digest() != digest) {
+            return false;
+        }
+        let mut strikes = 0;
+        if let Some(before) = &self.suspicion {
+            if before.digest == digest || !before.not_before.waited(now) {
+                return false;
+            }
+            if !(before.at + LONGEST_BLOCK * 2).waited(now) {
+                strikes = before.strikes;
+            }
+        }
+        let block = FIRST_BLOCK.saturating_mul(2_u32.saturating_pow(strikes.min(8))).min(LONGEST_BLOCK);
+        let mut suspicion = SuspicionRecord::new(digest, now, now + block);
+        suspicion.strikes = strikes.saturating_add(1);
+        self.suspicion = Some(suspicion);
+        true
     }
 
     /// Whether the token arrived at `moment` or later; its mint may have begun before.

@@ -53,7 +53,7 @@ impl Machine {
 
     async fn record(&self) -> TokenRecord {
         match self.store.load(&self.stored().key()).await.unwrap() {
-            Some(Record::Token(record)) => record,
+            Some(Record::Token(record)) => *record,
             other => panic!("{other:?}"),
         }
     }

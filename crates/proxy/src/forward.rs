@@ -81,12 +81,25 @@ impl Trip<'_> {
             return self.deliver(response, shared);
         };
 
+        // What seldom happens lies elsewhere, so that every request's state stays small.
+        Box::pin(self.answer_refused(response, &token, challenge, shared)).await
+    }
+
+    /// The token was refused: once more, with another.
+    async fn answer_refused(
+        &mut self,
+        response: Response<UpstreamBody>,
+        token: &Token,
+        challenge: Challenge,
+        shared: &Shared,
+    ) -> Response<OutBody> {
+        let manager = self.route.manager();
         if !self.replay.as_ref().is_none_or(Replay::is_possible) {
             // Too large to be held: the client hears of the refusal, and the next request gets a new token.
-            manager.reject(&token, self.route.host(), &challenge);
+            manager.reject(token, self.route.host(), &challenge);
             return self.refused(response);
         }
-        let Ok(token) = manager.replacement(&token, self.route.host(), &challenge).await else {
+        let Ok(token) = manager.replacement(token, self.route.host(), &challenge).await else {
             return self.refused(response);
         };
         let again = match &self.replay {
@@ -122,7 +135,7 @@ impl Trip<'_> {
             Err(failed) if failed.was_reused && self.outgoing.method.is_idempotent() => {
                 let again = self.replay.as_ref().map_or_else(|| Some(SendBody::empty()), Replay::again);
                 match again {
-                    Some(body) => self.send(token, body, true).await,
+                    Some(body) => Box::pin(self.send(token, body, true)).await,
                     None => Err(failed),
                 }
             }
@@ -143,7 +156,7 @@ impl Trip<'_> {
         if let Some((protocol, _)) = &self.outgoing.upgrade {
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(header::UPGRADE, protocol.clone());
-            return pool.send_upgrade(request).await;
+            return Box::pin(pool.send_upgrade(request)).await;
         }
         let progress = self.replay.as_ref().map_or_else(Progress::done, Replay::progress);
         pool.send(request, progress, fresh).await
@@ -166,7 +179,7 @@ impl Trip<'_> {
                     return None;
                 }
                 let body = response.body_mut();
-                let _ = tokio::time::timeout(PEEK_WAIT, body.peek(PEEK_MOST)).await;
+                let _ = Box::pin(tokio::time::timeout(PEEK_WAIT, body.peek(PEEK_MOST))).await;
                 body_says_expired(body.peeked()).then_some(Challenge::Plain)
             }
         }

@@ -42,6 +42,11 @@ impl Nudge {
         Self { waker: Waker::from(inner.clone()), inner }
     }
 
+    /// Nobody waits any more: calls wake no task until the next poll.
+    pub(crate) fn rest(&self) {
+        self.inner.task.lock().unwrap_or_else(PoisonError::into_inner).clone_from(Waker::noop());
+    }
+
     /// Polls until something is ready or nobody has anything to do.
     pub(crate) fn poll<T>(
         &self,

@@ -137,6 +137,8 @@ impl Lease {
             && connection.driver.is_some()
             && request.is_done()
         {
+            // The end of the answer's body is told to the connection, which would wake a task that has nothing more to do with it.
+            connection.nudge.rest();
             let mut idle = lock(&pool.idle);
             if idle.len() < MOST_IDLE {
                 idle.push(Idle { connection, since: now() });
@@ -213,7 +215,7 @@ impl Pool {
             let was_reused = reused.is_some();
             let connection = match reused {
                 Some(connection) => connection,
-                None => self.connect().await.map_err(SendError::dial)?,
+                None => Box::pin(self.connect()).await.map_err(SendError::dial)?,
             };
             let failed = match connection {
                 Connection::H1(mut connection) => {

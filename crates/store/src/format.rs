@@ -109,7 +109,7 @@ pub(crate) fn parse(bytes: &[u8], place: &Path) -> Result<Record, StoreError> {
             record.rotates = read.rotates;
             Ok(Record::RefreshToken(record))
         }
-        TOKEN => TokenForm::parse(bytes).map(Record::Token).ok_or_else(|| {
+        TOKEN => TokenForm::parse(bytes).map(|record| Record::Token(Box::new(record))).ok_or_else(|| {
             StoreError::new(format!("{place} is damaged: fields are missing; remove it, and the token is minted anew"))
         }),
         _ => Err(StoreError::new(format!(

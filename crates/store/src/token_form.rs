@@ -8,8 +8,8 @@ use crate::sys;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use unexpired_core::{
-    Clock, Digest, ErrorKind, FailureRecord, MintError, Moments, RejectionRecord, Secret, SystemClock, Timestamp,
-    Token, TokenRecord,
+    Clock, Digest, ErrorKind, FailureRecord, MintError, Moments, RejectionRecord, Secret, SuspicionRecord, SystemClock,
+    Timestamp, Token, TokenRecord,
 };
 
 #[derive(Serialize)]
@@ -32,6 +32,8 @@ pub(crate) struct TokenForm<'a> {
     failure: Option<Failure>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejection: Option<Rejection>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspicion: Option<Suspicion>,
 }
 
 type Moment = (i64, i64);
@@ -75,6 +77,14 @@ struct Rejection {
     blocked_until: Option<Moment>,
 }
 
+#[derive(Serialize, Deserialize)]
+struct Suspicion {
+    digest: String,
+    at: Moment,
+    not_before: Moment,
+    strikes: u32,
+}
+
 #[derive(Deserialize)]
 struct Read {
     boot: String,
@@ -87,6 +97,7 @@ struct Read {
     short_until: Option<Moment>,
     failure: Option<Failure>,
     rejection: Option<Rejection>,
+    suspicion: Option<Suspicion>,
 }
 
 impl<'a> TokenForm<'a> {
@@ -136,6 +147,12 @@ impl<'a> TokenForm<'a> {
                 strikes: rejection.strikes,
                 blocked_until: rejection.blocked_until.map(written),
             }),
+            suspicion: record.suspicion.as_ref().map(|suspicion| Suspicion {
+                digest: hex(suspicion.digest),
+                at: written(suspicion.at),
+                not_before: written(suspicion.not_before),
+                strikes: suspicion.strikes,
+            }),
         }
     }
 }
@@ -167,6 +184,15 @@ impl TokenForm<'_> {
                 let mut restored = RejectionRecord::new(digest(&rejection.digest)?, moment(rejection.at));
                 restored.strikes = rejection.strikes;
                 restored.blocked_until = rejection.blocked_until.map(moment);
+                Some(restored)
+            }
+            None => None,
+        };
+        record.suspicion = match read.suspicion {
+            Some(suspicion) => {
+                let (at, not_before) = (moment(suspicion.at), moment(suspicion.not_before));
+                let mut restored = SuspicionRecord::new(digest(&suspicion.digest)?, at, not_before);
+                restored.strikes = suspicion.strikes;
                 Some(restored)
             }
             None => None,
@@ -259,6 +285,9 @@ mod tests {
         rejection.strikes = 2;
         rejection.blocked_until = Some(now + Duration::from_secs(60));
         record.rejection = Some(rejection);
+        let mut suspicion = SuspicionRecord::new(Digest::of("at-1"), now, now + Duration::from_secs(60));
+        suspicion.strikes = 4;
+        record.suspicion = Some(suspicion);
         record
     }
 

@@ -5,12 +5,13 @@ use crate::failure::{Failure, OTHER, USAGE};
 use crate::out;
 use crate::project::{Project, narrate};
 use crate::signals::End;
+use std::path::PathBuf;
 use std::sync::Arc;
 use unexpired::config::{Export, RouteConfig};
 use unexpired::store::{FileStore, default_dir};
 use unexpired::text::one_line;
 use unexpired::{ErrorKind, StoredSource, TokenManager};
-use unexpired_proxy::{KeyFile, Listen, Proxy, Route, TokenCounts};
+use unexpired_proxy::{KeyFile, KeySource, Listen, Proxy, Route, TokenCounts};
 use zeroize::Zeroizing;
 
 pub(crate) fn run(args: &Args, own: &ProxyArgs) -> Result<(), Failure> {
@@ -56,7 +57,8 @@ fn serve(args: &Args, own: &ProxyArgs) -> Result<(), Failure> {
                 made
             }
         };
-        builder = builder.route(route(config, manager, &keys, counts)?);
+        builder =
+            builder.route(route(config, manager, keys.door(config.name()), own_place(config).transpose()?, counts)?);
     }
 
     // One thread: no change of thread in the middle of a request. It carries more than clients on one machine ask for.
@@ -90,7 +92,7 @@ fn serve(args: &Args, own: &ProxyArgs) -> Result<(), Failure> {
 }
 
 /// The routes that are named, or all.
-fn chosen<'p>(project: &'p Project, names: &[String]) -> Result<Vec<&'p RouteConfig>, Failure> {
+pub(super) fn chosen<'p>(project: &'p Project, names: &[String]) -> Result<Vec<&'p RouteConfig>, Failure> {
     let config = &project.config;
     if names.is_empty() {
         let all: Vec<&RouteConfig> = config.routes().collect();
@@ -115,7 +117,11 @@ fn chosen<'p>(project: &'p Project, names: &[String]) -> Result<Vec<&'p RouteCon
 }
 
 /// A token's manager, which counts what happens to it.
-fn manager(args: &Args, project: &Project, token: &str) -> Result<(TokenManager, Arc<TokenCounts>), Failure> {
+pub(super) fn manager(
+    args: &Args,
+    project: &Project,
+    token: &str,
+) -> Result<(TokenManager, Arc<TokenCounts>), Failure> {
     let counts = Arc::new(TokenCounts::default());
     let (observer, verbose) = (counts.clone(), args.verbose);
     let builder = match shared_source(args, project, token)? {
@@ -147,13 +153,15 @@ fn shared_source(args: &Args, project: &Project, token: &str) -> Result<Option<S
     }
 }
 
-fn route(
+/// The route, opened by `key`; alone at `place`, or with the others.
+pub(super) fn route(
     config: &RouteConfig,
     manager: TokenManager,
-    keys: &KeyFile,
+    key: impl KeySource,
+    place: Option<Listen>,
     counts: Arc<TokenCounts>,
 ) -> Result<Route, Failure> {
-    let mut builder = Route::builder(config.name(), manager, config.upstream(), keys.door(config.name()));
+    let mut builder = Route::builder(config.name(), manager, config.upstream(), key);
     if let Some(header) = config.header() {
         builder = builder.header(header);
     }
@@ -172,8 +180,8 @@ fn route(
     if let Some((chain, key)) = config.client_certificate() {
         builder = builder.client_certificate(chain, key);
     }
-    if let Some(place) = own_place(config) {
-        builder = builder.listen(place?);
+    if let Some(place) = place {
+        builder = builder.listen(place);
     }
     Ok(builder.token_counts(counts).build()?)
 }
@@ -207,14 +215,18 @@ fn tell(proxy: &Proxy, routes: &[&RouteConfig]) {
 }
 
 /// The keys, in the state folder.
-fn key_file() -> Result<KeyFile, Failure> {
+pub(super) fn key_file() -> Result<KeyFile, Failure> {
+    Ok(KeyFile::new(state_folder()?))
+}
+
+/// The state folder, made and checked as for everything that is secret.
+pub(super) fn state_folder() -> Result<PathBuf, Failure> {
     let folder = default_dir().ok_or_else(|| {
         Failure::of(ErrorKind::Misconfigured, "there is no folder to keep the proxy's keys in")
             .hint("set UNEXPIRED_STORE to the absolute path of a folder of yours")
     })?;
-    // Made and checked as for everything that is secret.
     let store = FileStore::open(folder).map_err(|error| Failure::of(ErrorKind::Misconfigured, error))?;
-    Ok(KeyFile::new(store.path()))
+    Ok(store.path().to_path_buf())
 }
 
 /// What the key of the metrics is filed under: no route can have this name.

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
     let ask = Ask { min_ttl: own.min_ttl, timeout: own.timeout, fresh: own.fresh, ..Ask::default() };
+    let ask = Ask { client: own.client.map(|client| client.profile(own.client_interval)), ..ask };
     let handed = match (&own.name, own.provider) {
         (Some(name), _) => handout::token(args, name, &ask)?,
         // clap asks for one of the two.
@@ -16,7 +17,7 @@ pub(crate) fn run(args: &Args, own: &TokenArgs) -> Result<(), Failure> {
     };
     if let Some(error) = &handed.instead {
         out::to_stderr(&format!("warning: this is the token that was kept, for no other could be had: {error}"));
-    } else if handed.short {
+    } else if handed.short && own.min_ttl.is_some() {
         out::to_stderr(&format!(
             "warning: the token lives {} s more, less than the {} s asked for; the issuer gives no longer one",
             handed.remaining().unwrap_or_default().as_secs(),

@@ -100,7 +100,7 @@ pub(super) struct Wait {
 impl Wait {
     /// What is asked of the token; `otherwise` is how long this contract's clients wait, where nobody says.
     pub(super) fn ask(&self, otherwise: Option<Duration>) -> Ask {
-        Ask { min_ttl: self.min_ttl, timeout: self.timeout.or(otherwise), ..Ask::default() }
+        Ask { min_ttl: self.min_ttl, timeout: self.timeout.or(otherwise), whole_seconds: true, ..Ask::default() }
     }
 }
 

@@ -7,10 +7,11 @@ use super::args::KubectlArgs;
 use super::place::Place;
 use super::{pick, write};
 use crate::args::Args;
+use crate::clients::Profile;
 use crate::commands::rfc3339;
 use crate::env;
 use crate::failure::{Failure, USAGE};
-use crate::handout;
+use crate::handout::{self, Ask};
 use crate::project::Project;
 use serde_json::Value;
 use unexpired::ErrorKind;
@@ -20,7 +21,9 @@ use unexpired::text::one_line;
 pub(super) fn run(args: &Args, own: &KubectlArgs) -> Result<(), Failure> {
     let asked = Asked::read(env::text("KUBERNETES_EXEC_INFO").as_deref())?;
     let name = name(args, own.name.as_deref(), asked.server.as_deref())?;
-    let handed = handout::token(args, &name, &own.wait.ask(None))?;
+    // Whatever brings it back before the expiry that it was told is a refusal.
+    let ask = Ask { client: Some(Profile::until_told()), ..own.wait.ask(None) };
+    let handed = handout::token(args, &name, &ask)?;
     // client-go goes on using a token for the whole second that is named, so it is rounded down.
     let expiry = handed.usable_until().map(|until| format!(",\"expirationTimestamp\":\"{}\"", rfc3339(until)));
     write::parts(&[
