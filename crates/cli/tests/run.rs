@@ -153,6 +153,9 @@ fn each_agent_is_pointed_at_the_proxy_in_its_own_way() {
                 let config = variable(&told, "OPENCODE_CONFIG_CONTENT").unwrap();
                 assert!(!config.contains("unx-") && told.contains(&format!("\"baseURL\": \"{proxy}\"")), "{told}");
             }
+            "gemini" => {
+                assert_eq!(variable(&told, "GEMINI_CLI_HOME").map(|home| Path::new(&home).exists()), Some(false))
+            }
             "goose" => assert_eq!(variable(&told, "OPENAI_BASE_PATH").as_deref(), Some("chat/completions")),
             _ => {}
         }
