@@ -66,6 +66,13 @@ pub(crate) enum Command {
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArgs),
 
+    /// Look whether everything is as it should be: store, configuration, clocks, certificates, ports
+    ///
+    /// With --as also what shadows a client's set-up: left-over keys, stored logins, files that others can write. One line a finding, with the remedy; no
+    /// values. Mints nothing, runs no command, changes nothing. Exits with 1 if a finding is `fail`.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
+
     /// Mint a token and ask whether it is accepted
     ///
     /// Sends one GET with the token, only to a host that the token's `hosts` names, and follows no redirect.
@@ -80,6 +87,13 @@ pub(crate) enum Command {
     #[command(after_help = PROXY_EXAMPLES, args_conflicts_with_subcommands = true, override_usage = PROXY_USAGE)]
     Proxy(ProxyArgs),
 
+    /// Keep a token fresh in a file, or pass each new one on
+    ///
+    /// The file is replaced whole, well before its token is over, and holds the old one for as long as that lives. When there is no token to be had it
+    /// is taken away, and FILE.failed says why and when the next attempt is. A program gets each new token on its standard input, or in its
+    /// environment with --env, and is run again until it succeeds. Ends on SIGINT and SIGTERM, and leaves the file.
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(WatchArgs),
     /// Run a program with a proxy of its own, so that it never holds a token
     ///
     /// The proxy listens on a free port of loopback, has a key of its own, and ends with the program. Agents are known by their program's name or
@@ -237,6 +251,17 @@ pub(crate) struct StatusArgs {
 }
 
 #[derive(Debug, Options)]
+pub(crate) struct DoctorArgs {
+    /// The client whose set-up to look at, too
+    #[arg(long = "as", value_name = "CLIENT")]
+    pub(crate) client: Option<crate::commands::doctor::Agent>,
+
+    /// One JSON object, for machines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Options)]
 pub(crate) struct ProbeArgs {
     /// The token's name in the configuration
     pub(crate) name: String,
@@ -280,6 +305,57 @@ pub(crate) struct ProxyKeyArgs {
     /// Make a new key; the old one is honoured for five minutes
     #[arg(long)]
     pub(crate) rotate: bool,
+}
+
+#[derive(Debug, Options)]
+#[command(group(clap::ArgGroup::new("where").required(true).multiple(true).args(["file", "exec", "openshell"])))]
+pub(crate) struct WatchArgs {
+    /// The token's name in the configuration
+    pub(crate) name: String,
+
+    /// The file to keep; what is there already must be a token in the same format
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// How the token stands in the file; raw by default
+    #[arg(long, requires = "file", value_name = "FORMAT")]
+    pub(crate) format: Option<WatchFormat>,
+
+    /// The file's mode, in octal; 0600 by default
+    #[arg(long, requires = "file", value_name = "MODE", value_parser = mode)]
+    pub(crate) mode: Option<u32>,
+
+    /// Whose the file is to be: USER, USER:GROUP or :GROUP, by name or number
+    #[arg(long, requires = "file", value_name = "OWNER")]
+    pub(crate) owner: Option<String>,
+
+    /// Give the program of --exec the token in this variable, in the place of its standard input
+    #[arg(long, requires = "exec", value_name = "NAME")]
+    pub(crate) env: Option<String>,
+
+    /// Pass each new token to this provider of OpenShell's gateway, by the program `openshell`
+    #[arg(long, value_name = "PROVIDER")]
+    pub(crate) openshell: Option<String>,
+
+    /// What OpenShell's provider calls the credential; the token's name in capitals and _TOKEN by default
+    #[arg(long, requires = "openshell", value_name = "KEY")]
+    pub(crate) credential: Option<String>,
+
+    /// Run a program with each new token; all that follows is the program's
+    #[arg(long, num_args = 1.., allow_hyphen_values = true, value_names = ["PROGRAM", "ARG"])]
+    pub(crate) exec: Option<Vec<std::ffi::OsString>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WatchFormat {
+    /// The token, without a line end
+    Raw,
+    /// A header line, for `curl --header @FILE`
+    Header,
+    /// A line for each of the token's hosts, for `curl --netrc-file FILE`: the token as the password
+    Netrc,
+    /// One JSON object: token, scheme, expires_at, source, token_name, fingerprint
+    Json,
 }
 
 #[derive(Debug, Options)]
@@ -328,6 +404,15 @@ pub(crate) enum ConfigCommand {
 
 pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     unexpired::config::parse_duration(text).ok_or("write it as 10m, 1h30m, 4s or 250ms")
+}
+
+/// A file's mode: its owner reads and writes it, nobody else writes it, nobody runs it.
+fn mode(text: &str) -> Result<u32, &'static str> {
+    let mode = u32::from_str_radix(text, 8).map_err(|_| "write it in octal, such as 0640")?;
+    if mode & !0o644 != 0 || mode & 0o600 != 0o600 {
+        return Err("the owner reads and writes the file, others may at most read it: 0600, 0640, 0604 or 0644");
+    }
+    Ok(mode)
 }
 
 /// The version with the crypto backend that was compiled in.
@@ -388,6 +473,12 @@ Examples:
   unexpired status
   unexpired status corp --json";
 
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  unexpired doctor
+  unexpired doctor --as codex
+  unexpired doctor --as claude --json";
+
 const PROBE_EXAMPLES: &str = "\
 Examples:
   unexpired probe corp
@@ -412,6 +503,14 @@ Examples:
 
 /// UNEX on the keypad of a telephone.
 pub(crate) const PROXY_PORT: u16 = 8639;
+
+const WATCH_EXAMPLES: &str = "\
+Examples:
+  unexpired watch corp --file /run/corp/token
+  unexpired watch corp --file ~/.corp.header --format header      (curl --header @~/.corp.header)
+  unexpired watch corp --file /srv/app/token --mode 0640 --owner app:app --exec systemctl reload app
+  unexpired watch corp --env CORP_TOKEN --exec ./push.sh production
+  unexpired watch corp --openshell corp --credential CORP_TOKEN";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:

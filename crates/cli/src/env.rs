@@ -235,6 +235,50 @@ pub(crate) const GROUPS: &[Group] = &[
         }],
     },
     Group {
+        title: "Programs of `unexpired watch --exec`",
+        about: "They inherit the environment. With `--env` the variable that it names holds the token.",
+        variables: &[
+            Variable { name: "UNEXPIRED_TOKEN_NAME", what: "Set for them: the token's name." },
+            Variable {
+                name: "UNEXPIRED_EXPIRES_AT",
+                what: "Set for them: when the token expires, as RFC 3339 in UTC; not set if it does not.",
+            },
+        ],
+    },
+    Group {
+        title: "`unexpired doctor`",
+        about: "It looks whether they are set, and of addresses whether they lead to this machine; it shows no values.",
+        variables: &[
+            Variable { name: "SUDO_USER", what: "Set by `sudo`: the store is root's then." },
+            Variable {
+                name: "CI",
+                what: "A CI job; likewise `GITHUB_ACTIONS`, `GITLAB_CI`, `JENKINS_URL`, `BUILDKITE`, `TF_BUILD`.",
+            },
+            Variable { name: "CODEX_HOME", what: "`--as codex`: its folder." },
+            Variable {
+                name: "CLAUDE_CONFIG_DIR",
+                what: "`--as claude`: its folder. Also `ANTHROPIC_BASE_URL`, `ANTHROPIC_API_KEY`, `ANTHROPIC_AUTH_TOKEN`, `CLAUDE_CODE_USE_BEDROCK`, `CLAUDE_CODE_USE_VERTEX`, `CLAUDE_CODE_USE_FOUNDRY`, `CLAUDE_CODE_API_KEY_HELPER_TTL_MS`.",
+            },
+            Variable {
+                name: "COPILOT_PROVIDERS_CONFIG",
+                what: "`--as copilot`: its file of providers. Also `COPILOT_PROVIDER_BASE_URL`, `COPILOT_PROVIDER_TYPE`, `COPILOT_PROVIDER_API_KEY`, `COPILOT_PROVIDER_API_KEY_COMMAND`, `COPILOT_PROVIDER_BEARER_TOKEN`.",
+            },
+            Variable {
+                name: "GOOGLE_GEMINI_BASE_URL",
+                what: "`--as gemini`: where it sends its requests. Also `GOOGLE_API_KEY`, `GOOGLE_GENAI_USE_VERTEXAI`, `GOOGLE_GENAI_USE_GCA`.",
+            },
+            Variable { name: "XDG_DATA_HOME", what: "`--as opencode`: where its logins lie." },
+            Variable {
+                name: "GOOSE_PROVIDER",
+                what: "`--as goose`: what it asks. Also `OPENAI_HOST`, `OPENAI_BASE_URL`, `ANTHROPIC_HOST`, `AZURE_OPENAI_ENDPOINT`, `AZURE_OPENAI_AD_TOKEN`, `AZURE_OPENAI_API_KEY`.",
+            },
+            Variable {
+                name: "OPENAI_API_KEY",
+                what: "`--as pi`: wins over its configuration; likewise `ANTHROPIC_API_KEY`, `GEMINI_API_KEY`, `AZURE_OPENAI_API_KEY`.",
+            },
+        ],
+    },
+    Group {
         title: "Commands that print tokens or secrets",
         about: "They inherit the environment, with what the configuration sets in `env`.",
         variables: &[

@@ -36,6 +36,63 @@ mod os {
         file.write_all(bytes)
     }
 
+    /// A new file that only this user can read.
+    pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    }
+
+    /// Makes a renaming or a removal in a file's folder durable, where the folder allows it.
+    pub(crate) fn sync_folder(file: &Path) {
+        let _ = file.parent().and_then(|folder| File::open(folder).ok()).map(|folder| folder.sync_all());
+    }
+
+    /// Whose a file is to be: numbers, each only if it was asked for.
+    #[derive(Debug, Default)]
+    pub(crate) struct Owner {
+        user: Option<u32>,
+        group: Option<u32>,
+    }
+
+    impl Owner {
+        /// `USER`, `USER:GROUP` or `:GROUP`, by name or number.
+        pub(crate) fn parse(text: &str) -> Result<Self, String> {
+            let (user, group) = text.split_once(':').map_or((text, ""), |(user, group)| (user, group));
+            let number = |name: &str, file: &str| match name {
+                "" => Ok(None),
+                _ => name.parse().ok().or_else(|| number_in(&read(file), name)).map(Some).ok_or_else(|| {
+                    format!(
+                        "{file} has no {}; write a name that it has, or a number",
+                        unexpired::text::one_line(name, 40)
+                    )
+                }),
+            };
+            Ok(Self { user: number(user, "/etc/passwd")?, group: number(group, "/etc/group")? })
+        }
+    }
+
+    /// Gives a file its owner and then its mode.
+    pub(crate) fn give(file: &File, owner: &Owner, mode: u32) -> io::Result<()> {
+        use std::os::unix::fs::PermissionsExt as _;
+        if owner.user.is_some() || owner.group.is_some() {
+            std::os::unix::fs::fchown(file, owner.user, owner.group)?;
+        }
+        file.set_permissions(std::fs::Permissions::from_mode(mode))
+    }
+
+    /// `name:password:number:…`, in both files.
+    fn number_in(text: &str, name: &str) -> Option<u32> {
+        text.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next()? == name).then_some(())?;
+            fields.nth(1)?.parse().ok()
+        })
+    }
+
+    fn read(path: &str) -> String {
+        std::fs::read_to_string(path).unwrap_or_default()
+    }
+
     /// What tells one state of a file from every other.
     pub(crate) fn stamp(metadata: &Metadata) -> String {
         use std::os::unix::fs::MetadataExt as _;
@@ -78,6 +135,53 @@ mod os {
         }
     }
 
+    /// The user whose rights this process has.
+    pub(crate) fn user() -> Option<u32> {
+        Some(rustix::process::geteuid().as_raw())
+    }
+
+    /// Who may do what with a file.
+    pub(crate) fn mode(metadata: &Metadata) -> Option<u32> {
+        use std::os::unix::fs::MetadataExt as _;
+        Some(metadata.mode() & 0o7777)
+    }
+
+    /// Whether a file or folder belongs to another user than this one and root.
+    pub(crate) fn is_anothers(metadata: &Metadata) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        metadata.uid() != 0 && Some(metadata.uid()) != user()
+    }
+
+    /// Whether a file belongs to this user.
+    pub(crate) fn is_own(metadata: &Metadata) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        Some(metadata.uid()) == user()
+    }
+
+    /// The number of a file on its disk.
+    pub(crate) fn inode(metadata: &Metadata) -> Option<u64> {
+        use std::os::unix::fs::MetadataExt as _;
+        Some(metadata.ino())
+    }
+
+    /// Whether a folder is this user's alone: what is wrong, and the remedy. As the store itself sees it.
+    pub(crate) fn own_alone(metadata: &Metadata) -> Result<(), (&'static str, &'static str)> {
+        use std::os::unix::fs::MetadataExt as _;
+        if metadata.is_symlink() {
+            return Err(("is a symbolic link, which is not followed", "name the folder itself by UNEXPIRED_STORE"));
+        }
+        if !metadata.is_dir() {
+            return Err(("is no folder", "move it away, or set UNEXPIRED_STORE"));
+        }
+        if Some(metadata.uid()) != user() {
+            return Err(("belongs to another user", "set UNEXPIRED_STORE to a folder of your own"));
+        }
+        if metadata.mode() & 0o077 != 0 {
+            return Err(("is open to others", "close it with chmod 700"));
+        }
+        Ok(())
+    }
+
     /// A working folder that is always there.
     pub(crate) const ROOT: &str = "/";
 
@@ -98,11 +202,6 @@ mod os {
             std::fs::rename(&temporary, path)
         };
         write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
-    }
-
-    pub(crate) fn mode(metadata: &Metadata) -> u32 {
-        use std::os::unix::fs::MetadataExt as _;
-        metadata.mode() & 0o777
     }
 
     /// A folder that only this user can enter.
@@ -175,12 +274,58 @@ mod os {
         OpenOptions::new().write(true).create_new(true).open(path)?.write_all(bytes)
     }
 
+    pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).create_new(true).open(path)
+    }
+
+    pub(crate) fn sync_folder(_: &Path) {}
+
+    /// There are no owners by number here.
+    #[derive(Debug, Default)]
+    pub(crate) struct Owner;
+
+    impl Owner {
+        pub(crate) fn parse(_: &str) -> Result<Self, String> {
+            Err("there is no such thing on this system".to_owned())
+        }
+    }
+
+    /// Who may read a file is what the folder's access list says.
+    pub(crate) fn give(_: &File, _: &Owner, _: u32) -> io::Result<()> {
+        Ok(())
+    }
+
     pub(crate) fn stamp(metadata: &Metadata) -> String {
         format!("{:?}.{}.{:?}", metadata.modified().ok(), metadata.len(), metadata.created().ok())
     }
 
     pub(crate) fn stdout() -> impl Write {
         std::io::stdout()
+    }
+
+    pub(crate) fn user() -> Option<u32> {
+        None
+    }
+
+    /// Access lists are not looked at here.
+    pub(crate) fn mode(_: &Metadata) -> Option<u32> {
+        None
+    }
+
+    pub(crate) fn is_anothers(_: &Metadata) -> bool {
+        false
+    }
+
+    pub(crate) fn is_own(_: &Metadata) -> bool {
+        true
+    }
+
+    pub(crate) fn inode(_: &Metadata) -> Option<u64> {
+        None
+    }
+
+    pub(crate) fn own_alone(metadata: &Metadata) -> Result<(), (&'static str, &'static str)> {
+        if metadata.is_dir() { Ok(()) } else { Err(("is no folder", "move it away, or set UNEXPIRED_STORE")) }
     }
 
     pub(crate) const ROOT: &str = "\\";
@@ -207,10 +352,6 @@ mod os {
             std::fs::rename(&temporary, path)
         };
         write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
-    }
-
-    pub(crate) fn mode(_: &Metadata) -> u32 {
-        0o600
     }
 
     pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
@@ -250,5 +391,24 @@ mod os {
 
     pub(crate) fn inherited_lock() -> Option<File> {
         None
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_by_name_and_number() {
+        for (text, shown) in [
+            ("0:0", "Owner { user: Some(0), group: Some(0) }"),
+            ("root", "Owner { user: Some(0), group: None }"),
+            (":4242", "Owner { user: None, group: Some(4242) }"),
+            ("", "Owner { user: None, group: None }"),
+        ] {
+            assert_eq!(format!("{:?}", Owner::parse(text).unwrap()), shown);
+        }
+        assert!(Owner::parse("no-such-user-here").unwrap_err().contains("/etc/passwd"));
+        assert!(Owner::parse("0:no-such-group-here").unwrap_err().contains("/etc/group"));
     }
 }

@@ -130,7 +130,7 @@ pub(crate) fn read(file: &Path) -> Result<Option<Vec<u8>>, Failure> {
 }
 
 fn mode(file: &Path) -> Option<u32> {
-    fs::metadata(file).ok().map(|metadata| sys::mode(&metadata))
+    fs::metadata(file).ok().and_then(|metadata| sys::mode(&metadata)).map(|mode| mode & 0o777)
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {

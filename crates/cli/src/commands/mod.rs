@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+pub(crate) mod doctor;
 mod github;
 pub(crate) mod helper;
 mod lab;
@@ -12,6 +13,7 @@ pub(crate) mod run;
 pub(crate) mod setup;
 mod status;
 mod token;
+mod watch;
 
 use crate::args::{Args, Command};
 use crate::demo;
@@ -27,8 +29,10 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         Command::Mint(own) => crate::minter::run(&args, &own),
         Command::Helper(own) => helper::run(&args, own),
         Command::Status(own) => status::run(&args, &own),
+        Command::Doctor(own) => doctor::run(&args, &own),
         Command::Probe(own) => probe::run(&args, &own),
         Command::Proxy(own) => proxy::run(&args, &own),
+        Command::Watch(own) => watch::run(&args, &own),
         Command::Run(own) => run::run(&args, &own),
         Command::Setup(own) => setup::run(&args, &own),
         Command::Demo(own) => demo::run(&args, &own),
