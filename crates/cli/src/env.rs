@@ -212,6 +212,7 @@ pub(crate) const GROUPS: &[Group] = &[
             Variable { name: "COPILOT_PROVIDERS_CONFIG", what: "Its `providers.json`." },
             Variable { name: "COPILOT_PROVIDER_TYPE", what: "Kept by `run` if it is set." },
             Variable { name: "PI_CODING_AGENT_DIR", what: "pi's folder; `~/.pi/agent`." },
+            Variable { name: "GEMINI_CLI_HOME", what: "The home in which Gemini CLI's `.gemini` is; the user's." },
             Variable { name: "OPENCLAW_CONFIG_PATH", what: "OpenClaw's configuration." },
             Variable { name: "OPENCLAW_STATE_DIR", what: "Its folder; `~/.openclaw`." },
             Variable {

@@ -153,6 +153,9 @@ fn each_agent_is_pointed_at_the_proxy_in_its_own_way() {
                 let config = variable(&told, "OPENCODE_CONFIG_CONTENT").unwrap();
                 assert!(!config.contains("unx-") && told.contains(&format!("\"baseURL\": \"{proxy}\"")), "{told}");
             }
+            "gemini" => {
+                assert_eq!(variable(&told, "GEMINI_CLI_HOME").map(|home| Path::new(&home).exists()), Some(false))
+            }
             "goose" => assert_eq!(variable(&told, "OPENAI_BASE_PATH").as_deref(), Some("chat/completions")),
             _ => {}
         }
@@ -312,4 +315,41 @@ fn signals_reach_the_program_and_it_decides() {
     let _out = ready(&mut child);
     kill("-TERM", &child);
     assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+/// The terminal interrupts its whole foreground group: the program has had it, and must not be given it twice.
+#[test]
+fn an_interrupt_of_the_terminal_comes_once() {
+    let idp = IdentityProvider::blocking_start().unwrap();
+    let home = home(&idp);
+    let terminal = r#"
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+out = b''
+def more():
+    try:
+        return os.read(fd, 1000)
+    except OSError:
+        return b''
+while b'ready' not in out:
+    out += more()
+os.write(fd, b'\x03')
+while chunk := more():
+    out += chunk
+print(out.count(b'GOT'), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+    let script = "trap 'echo GOT' INT; echo ready; i=0; while [ $i -lt 10 ]; do sleep 0.1; i=$((i+1)); done; exit 9";
+    let program = env!("CARGO_BIN_EXE_unexpired");
+    let output = Command::new("python3")
+        .args(["-c", terminal, program, "run", "api", "--", "sh", "-c", script])
+        .env("HOME", home.path())
+        .env("UNEXPIRED_STORE", home.path().join("store"))
+        .env_remove("UNEXPIRED_CONFIG")
+        .env_remove("XDG_CONFIG_HOME")
+        .env("CORP_SECRET", defaults::CLIENT_SECRET)
+        .output()
+        .unwrap();
+    assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), ("1 9\n", ""));
 }

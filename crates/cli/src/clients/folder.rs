@@ -10,8 +10,17 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    /// The real folder that is seen through it, and the name of the file that is ours.
-    over: Option<(PathBuf, &'static str)>,
+    over: Option<Over>,
+}
+
+#[derive(Debug)]
+struct Over {
+    /// The real folder.
+    real: PathBuf,
+    /// Where it is seen.
+    seen: PathBuf,
+    /// The name of the file that is ours.
+    own: &'static str,
 }
 
 impl Folder {
@@ -29,16 +38,30 @@ impl Folder {
         // Beside it: what the program makes can then be moved there in one step.
         let parent = real.parent().unwrap_or(real);
         fs::create_dir_all(real).map_err(|error| cannot("make", real, &error))?;
-        let mut folder = Self::new(parent)?;
+        Self::new(parent)?.with(real, "", own)
+    }
+
+    /// One in which `real` is seen as `name`, but for the file `own`: a home of its own for a program.
+    pub(crate) fn home(real: &Path, name: &str, own: &'static str) -> Result<Self, Failure> {
+        let parent = real.parent().unwrap_or(real);
+        fs::create_dir_all(real).map_err(|error| cannot("make", real, &error))?;
+        Self::new(parent)?.with(real, name, own)
+    }
+
+    fn with(mut self, real: &Path, name: &str, own: &'static str) -> Result<Self, Failure> {
+        let seen = self.path.join(name);
+        if !name.is_empty() {
+            sys::create_private_folder(&seen).map_err(|error| cannot("make", &seen, &error))?;
+        }
         for entry in fs::read_dir(real).map_err(|error| cannot("read", real, &error))? {
             let entry = entry.map_err(|error| cannot("read", real, &error))?;
             if entry.file_name() != own {
-                let link = folder.path.join(entry.file_name());
+                let link = seen.join(entry.file_name());
                 sys::link(&entry.path(), &link).map_err(|error| cannot("make", &link, &error))?;
             }
         }
-        folder.over = Some((real.to_path_buf(), own));
-        Ok(folder)
+        self.over = Some(Over { real: real.to_path_buf(), seen, own });
+        Ok(self)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -47,15 +70,15 @@ impl Folder {
 
     /// Writes our file.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<PathBuf, Failure> {
-        let path = self.path.join(name);
+        let path = self.over.as_ref().map_or(&self.path, |over| &over.seen).join(name);
         sys::write_private(&path, text.as_bytes()).map_err(|error| cannot("write", &path, &error))?;
         Ok(path)
     }
 
     /// Moves what is no link and not ours to the real folder: a first sign-in, or a file that was replaced by renaming.
     fn bring_back(&self) -> io::Result<()> {
-        let Some((real, own)) = &self.over else { return Ok(()) };
-        for entry in fs::read_dir(&self.path)? {
+        let Some(Over { real, seen, own }) = &self.over else { return Ok(()) };
+        for entry in fs::read_dir(seen)? {
             let entry = entry?;
             if entry.file_name() != *own && !entry.file_type()?.is_symlink() {
                 fs::rename(entry.path(), real.join(entry.file_name()))?;

@@ -303,10 +303,22 @@ fn openclaw(told: &Told<'_>) -> Result<Pointed, Failure> {
     Ok(Pointed { set, folder: Some(folder), ..Pointed::default() })
 }
 
+/// By variables, and a home in which its settings say that a key is used: without that it takes a base URL for a gateway, and stops.
 fn gemini(told: &Told<'_>) -> Result<Pointed, Failure> {
+    let home = env::text("GEMINI_CLI_HOME").map_or_else(|| at_home(""), |path| Ok(PathBuf::from(path)))?;
+    let real = home.join(".gemini");
+    let settings = real.join("settings.json");
+    let known = std::fs::read_to_string(&settings).unwrap_or_default();
+    let path = ["security", "auth", "selectedType"];
+    let text = splice::set(&known, &path, &json!("gemini-api-key")).map_err(|_| {
+        Failure::new(USAGE, format!("{} is not JSON", settings.display())).hint("correct it; gemini reads it too")
+    })?;
+    let folder = Folder::home(&real, ".gemini", "settings.json")?;
+    folder.write("settings.json", &text)?;
     let mut set = told.key_and(&[("GOOGLE_GEMINI_BASE_URL", told.url), ("GEMINI_API_KEY", told.key)]);
     set.extend(told.model.map(|model| ("GEMINI_MODEL", model.into())));
-    Ok(Pointed { set, ..Pointed::default() })
+    set.push(("GEMINI_CLI_HOME", folder.path().into()));
+    Ok(Pointed { set, folder: Some(folder), ..Pointed::default() })
 }
 
 /// By a configuration in a variable, which is merged over its files. With a model by a provider of its own, else by its provider for the API.
@@ -436,7 +448,7 @@ mod tests {
 
     #[test]
     fn no_key_stands_in_an_argument() {
-        let in_folders = |client: &Client| matches!(client, Client::Pi | Client::Openclaw);
+        let in_folders = |client: &Client| matches!(client, Client::Pi | Client::Openclaw | Client::Gemini);
         for client in
             Client::value_variants().iter().filter(|client| !in_folders(client)).copied().map(Some).chain([None])
         {

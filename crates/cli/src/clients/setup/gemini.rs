@@ -3,10 +3,13 @@
 use super::{Ask, FilePlan, Plan};
 use crate::clients::edit::{Form, Set};
 use crate::clients::point::at_home;
+use crate::env;
 use crate::failure::Failure;
+use std::path::PathBuf;
 
 pub(super) fn plan(ask: &Ask<'_>) -> Result<Plan, Failure> {
-    let folder = at_home(".gemini")?;
+    let folder =
+        env::text("GEMINI_CLI_HOME").map_or_else(|| at_home(""), |path| Ok(PathBuf::from(path)))?.join(".gemini");
     let mut variables = vec![Set::new(&["GOOGLE_GEMINI_BASE_URL"], ask.url), Set::new(&["GEMINI_API_KEY"], ask.key)];
     variables.extend(ask.model.map(|model| Set::new(&["GEMINI_MODEL"], model)));
     let settings = vec![Set::new(&["security", "auth", "selectedType"], "gemini-api-key")];
