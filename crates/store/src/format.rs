@@ -87,6 +87,12 @@ fn to_bytes(form: &impl Serialize, length: usize) -> Result<Zeroizing<Vec<u8>>, 
 
 /// The record in a file. The error never tells what stands there.
 pub(crate) fn parse(bytes: &[u8], place: &Path) -> Result<Record, StoreError> {
+    // The commonest first: on the way of every call that is answered from the store nothing is read twice.
+    if bytes.starts_with(TOKEN_HEAD)
+        && let Some(record) = TokenForm::parse(bytes)
+    {
+        return Ok(Record::Token(Box::new(record)));
+    }
     let place = place.display();
     let version: Version = serde_json::from_slice(bytes).map_err(|_| {
         StoreError::new(format!("{place} is damaged: it is no record; move it away, and sign in again if need be"))
@@ -126,6 +132,8 @@ pub(crate) fn is_whole(bytes: &[u8]) -> bool {
 pub(crate) const VERSION: u32 = 1;
 const REFRESH_TOKEN: &str = "refresh_token";
 pub(crate) const TOKEN: &str = "token";
+/// How a token's record of this version begins, as it is written here.
+const TOKEN_HEAD: &[u8] = b"{\"v\":1,\"kind\":\"token\",";
 
 #[cfg(test)]
 mod tests {
@@ -165,6 +173,14 @@ mod tests {
             assert!(error.contains(expected) && error.contains("/state/abc.json"), "{error}");
             assert!(!error.contains("canary"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_tokens_record_begins_as_it_is_looked_for() {
+        let record = Record::Token(Box::default());
+        let bytes = write(&record).unwrap();
+        assert!(bytes.starts_with(TOKEN_HEAD));
+        assert!(matches!(parse(&bytes, Path::new("f")), Ok(Record::Token(_))));
     }
 
     #[test]
