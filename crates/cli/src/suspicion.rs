@@ -68,7 +68,7 @@ fn parse(text: &str) -> Option<(String, Timestamp)> {
 }
 
 fn hex(digest: Digest) -> String {
-    digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    unexpired::text::hex(digest.as_bytes())
 }
 
 const A_DAY: Duration = Duration::from_secs(86_400);

@@ -108,7 +108,7 @@ fn place(records: &Path, config: &Path, name: &str) -> PathBuf {
 }
 
 fn hex(digest: Digest) -> String {
-    digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    unexpired::text::hex(digest.as_bytes())
 }
 
 const VERSION: u64 = 1;

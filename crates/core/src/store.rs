@@ -25,7 +25,7 @@ impl StoreKey {
             bytes.extend_from_slice(part.as_bytes());
         }
         let digest = unexpired_crypto::sha256(&bytes);
-        Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(crate::text::hex(&digest))
     }
 
     /// A key that was kept elsewhere, as [`as_str`](Self::as_str) gave it; `None` if it is not 64 hexadecimal digits.

@@ -2,6 +2,22 @@
 
 use std::fmt::Write as _;
 
+/// Bytes as hexadecimal digits in lower case.
+///
+/// ```
+/// assert_eq!(unexpired_core::text::hex(&[0, 0x1f, 0xa0]), "001fa0");
+/// ```
+pub fn hex(bytes: &[u8]) -> String {
+    let digit =
+        |half: u8| char::from(if half < 10 { b'0'.saturating_add(half) } else { b'a'.saturating_add(half - 10) });
+    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
+    }
+    text
+}
+
 /// `text` on one line, at most `max` characters: control and bidirectional characters are escaped, a cut is shown by `…`.
 ///
 /// ```

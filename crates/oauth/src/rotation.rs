@@ -185,5 +185,5 @@ impl Unwritten {
 /// What tells a configured refresh token from others: its digest in hexadecimal.
 pub(crate) fn seed(configured: &Secret) -> String {
     let digest = unexpired_crypto::sha256(configured.expose().as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    unexpired_core::text::hex(&digest)
 }

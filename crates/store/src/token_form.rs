@@ -233,7 +233,7 @@ fn restored(boot: i64, wall: i64, clocks: Option<Timestamp>) -> Timestamp {
 }
 
 fn hex(digest: Digest) -> String {
-    digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    unexpired_core::text::hex(digest.as_bytes())
 }
 
 fn digest(hex: &str) -> Option<Digest> {

@@ -45,7 +45,7 @@ pub fn source_with_identity(
         let value = std::env::var(name).ok();
         let digest = value.as_deref().map(|value| {
             let digest = crate::Digest::of(value);
-            digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            crate::text::hex(digest.as_bytes())
         });
         seen.borrow_mut().insert(name.to_owned(), digest.unwrap_or_default());
         value

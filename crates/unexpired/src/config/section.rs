@@ -680,9 +680,8 @@ fn alike(one: &str, other: &str) -> bool {
 
 /// A digest of what an environment variable holds now; empty if it is not set.
 fn variable_digest(name: &str) -> String {
-    std::env::var_os(name).map_or_else(String::new, |value| {
-        crate::Digest::of(&value.to_string_lossy()).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
-    })
+    std::env::var_os(name)
+        .map_or_else(String::new, |value| crate::text::hex(crate::Digest::of(&value.to_string_lossy()).as_bytes()))
 }
 
 /// Keys that say who gets a token, not what it is.

@@ -189,7 +189,7 @@ impl SecretSource for Placeholder {
 }
 
 fn digest(text: &str) -> String {
-    unexpired_crypto::sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::text::hex(&unexpired_crypto::sha256(text.as_bytes()))
 }
 
 const PLACEHOLDER: &str = "what-the-refresh_token_file-holds";
