@@ -199,6 +199,7 @@ impl Sharing<'_> {
             Err(error) => self.or_what_lives(&look(&self.store, &self.key, &*self.subject.source), error),
         }
     }
+
     /// A token of the record that is good for what is asked.
     fn answer(&self, record: &TokenRecord) -> Option<Handed> {
         let now = SystemClock.now();

@@ -575,7 +575,7 @@ pub(crate) fn backoff(error: &MintError, before: u32, jitter: f64) -> Duration {
     own.max(error.wait().unwrap_or_default().min(LONGEST_RETRY_AFTER))
 }
 
-fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
+pub(crate) fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
     first.saturating_mul(2_u32.saturating_pow(times.min(16))).min(most)
 }
 
@@ -606,6 +606,6 @@ const URGENT_WAIT: Duration = Duration::from_secs(2);
 const REFUSAL_FIRST: Duration = Duration::from_secs(5);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
-const FIRST_BLOCK: Duration = Duration::from_secs(60);
-const LONGEST_BLOCK: Duration = Duration::from_secs(15 * 60);
+pub(crate) const FIRST_BLOCK: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_BLOCK: Duration = Duration::from_secs(15 * 60);
 const MOST_HOSTS: usize = 256;

@@ -1,6 +1,6 @@
 //! One token for everyone who uses the same store: tasks, processes, whoever comes later.
 
-use crate::slot::{backoff, quiet};
+use crate::slot::{FIRST_BLOCK, LONGEST_BLOCK, backoff, doubled, quiet};
 use crate::store::{FailureRecord, RejectionRecord, SuspicionRecord, TokenRecord};
 use crate::{
     BoxFuture, Digest, ErrorKind, MintError, MintRequest, Moments, Phase, Record, StoreGuard, StoreKey, Timestamp,
@@ -240,7 +240,7 @@ impl TokenRecord {
             if let Some(until) = before.blocked_until.filter(|until| !until.waited(now)) {
                 return Refusal::Blocked(until);
             }
-            let block = FIRST_BLOCK.saturating_mul(2_u32.saturating_pow(before.strikes.min(8))).min(LONGEST_BLOCK);
+            let block = doubled(FIRST_BLOCK, before.strikes, LONGEST_BLOCK);
             if !(before.at + LONGEST_BLOCK * 2).waited(now) {
                 rejection.strikes = before.strikes;
             }
@@ -272,7 +272,7 @@ impl TokenRecord {
                 strikes = before.strikes;
             }
         }
-        let block = FIRST_BLOCK.saturating_mul(2_u32.saturating_pow(strikes.min(8))).min(LONGEST_BLOCK);
+        let block = doubled(FIRST_BLOCK, strikes, LONGEST_BLOCK);
         let mut suspicion = SuspicionRecord::new(digest, now, now + block);
         suspicion.strikes = strikes.saturating_add(1);
         self.suspicion = Some(suspicion);
@@ -351,5 +351,3 @@ fn failed(record: &mut TokenRecord, error: MintError, now: Timestamp) -> MintErr
 }
 
 const TIME_TO_WRITE: Duration = Duration::from_millis(500);
-const FIRST_BLOCK: Duration = Duration::from_secs(60);
-const LONGEST_BLOCK: Duration = Duration::from_secs(15 * 60);
