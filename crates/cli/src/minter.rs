@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use unexpired::config::Export;
 use unexpired::store::Locked;
-use unexpired::{ErrorKind, MintRequest, Phase, SystemClock, Timestamp, TokenManager, TokenRecord};
+use unexpired::{ErrorKind, MintRequest, SystemClock, Timestamp, TokenManager};
 
 /// How to start it for one token.
 pub(crate) struct Minter(Vec<OsString>);
@@ -51,17 +51,6 @@ impl Minter {
         sys::detach(&mut command);
         command.spawn()
     }
-}
-
-/// Whether the source of a token that is held may be asked now: it is not backing off, or the token is urgent and the wait outlasts it.
-pub(crate) fn may_ask(record: &TokenRecord, now: Timestamp) -> bool {
-    let Some(failure) = record.backing_off(now) else { return true };
-    let Some(token) = record.usable(now) else { return false };
-    let moments = token.moments();
-    moments.phase(now) == Phase::Urgent
-        && !failure.urgent_spent
-        && !failure.error.kind().is_refusal()
-        && failure.not_before.boot_nanos() >= moments.usable_until.boot_nanos()
 }
 
 /// `unexpired mint`: takes the lock, or has inherited it, and mints.

@@ -5,7 +5,7 @@ use crate::clients::Instance;
 use crate::commands::runtime;
 use crate::failure::Failure;
 use crate::handout::{Ask, Handed, HereClock};
-use crate::minter::{self, Minter};
+use crate::minter::Minter;
 use crate::out;
 use crate::project::{Narrator, Project};
 use crate::suspicion::Seen;
@@ -343,7 +343,7 @@ impl Sharing<'_> {
 fn is_due(record: &TokenRecord) -> bool {
     let now = SystemClock.now();
     let due = record.usable(now).is_some_and(|token| token.moments().phase(now) != Phase::Fresh);
-    due && minter::may_ask(record, now)
+    due && (record.backing_off(now).is_none() || record.may_try_when_urgent(now))
 }
 
 /// Mints in this process. After a second another one stands by, should this one be killed.

@@ -289,6 +289,16 @@ impl TokenRecord {
         self.token.as_ref().filter(|token| token.moments().phase(now) != Phase::Expired)
     }
 
+    /// Whether the one attempt may be made that ignores a wait: the token is urgent, the wait would outlast it, and the source did not refuse.
+    pub fn may_try_when_urgent(&self, now: Timestamp) -> bool {
+        let (Some(token), Some(failure)) = (self.usable(now), self.backing_off(now)) else { return false };
+        let moments = token.moments();
+        moments.phase(now) == Phase::Urgent
+            && !failure.urgent_spent
+            && !failure.error.kind().is_refusal()
+            && failure.not_before.boot_nanos() >= moments.usable_until.boot_nanos()
+    }
+
     /// Why the source is not to be asked now, and when it may be.
     pub fn backing_off(&self, now: Timestamp) -> Option<&FailureRecord> {
         self.failure.as_ref().filter(|failure| !failure.not_before.waited(now))
@@ -297,15 +307,11 @@ impl TokenRecord {
 
 /// The remembered failure, if the source is to be left alone.
 fn held_back(record: &mut TokenRecord, request: &MintRequest, now: Timestamp) -> Option<MintError> {
-    let usable_until = record.usable(now).map(|token| (token.moments().usable_until, token.moments().phase(now)));
+    let may_try = record.may_try_when_urgent(now);
     let failure = record.failure.as_mut().filter(|failure| !failure.not_before.waited(now))?;
-    // One attempt at `urgent_at` may ignore a wait that would outlast the token.
-    if let Some((end, Phase::Urgent)) = usable_until {
-        let outlasts = failure.not_before.boot_nanos() >= end.boot_nanos();
-        if outlasts && !failure.error.kind().is_refusal() && !failure.urgent_spent {
-            failure.urgent_spent = true;
-            return None;
-        }
+    if may_try {
+        failure.urgent_spent = true;
+        return None;
     }
     // Claims are news: what failed without them says nothing.
     if request.claims().is_some() && failure.error.kind().is_refusal() {
