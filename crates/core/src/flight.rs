@@ -1,5 +1,6 @@
 //! A flight: the one mint that everybody waits for. It belongs to nobody who waits.
 
+use crate::crowd::{Crowd, Wait};
 use crate::manager::Inner;
 use crate::pace::Pace;
 use crate::slot::{Landed, Order, Served, worth_another};
@@ -10,15 +11,13 @@ use std::hash::BuildHasher as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// What those who wait hold on to.
 pub(crate) struct Flight {
-    outcome: OnceLock<Outcome>,
-    landed: Notify,
+    crowd: Crowd<Outcome>,
     waiters: AtomicUsize,
 }
 
@@ -26,45 +25,42 @@ pub(crate) struct Flight {
 #[derive(Clone)]
 pub(crate) enum Outcome {
     Token(Served),
-    Failed(Error),
+    /// With whether a token was left that has life in it.
+    Failed(Error, bool),
     /// It was aborted: whoever still wants a token starts another.
     Lost,
 }
 
 impl Flight {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { outcome: OnceLock::new(), landed: Notify::new(), waiters: AtomicUsize::new(0) })
-    }
-
-    /// Waits for the end, and is counted as a waiter from now on: a flight tries more than once only for somebody who waits.
-    pub(crate) fn outcome(flight: Arc<Self>) -> impl Future<Output = Outcome> {
-        struct Waiting(Arc<Flight>);
-        impl Drop for Waiting {
-            fn drop(&mut self) {
-                // After the end nobody counts any more, and thousands would queue up to write here.
-                if self.0.outcome.get().is_none() {
-                    self.0.waiters.fetch_sub(1, Ordering::AcqRel);
-                }
-            }
-        }
-        flight.waiters.fetch_add(1, Ordering::AcqRel);
-        let waiting = Waiting(flight);
-        async move { waiting.0.outcome_uncounted().await }
-    }
-
-    async fn outcome_uncounted(&self) -> Outcome {
-        // Made before the look, so that an end in between is not missed.
-        let landed = self.landed.notified();
-        if self.outcome.get().is_none() {
-            landed.await;
-        }
-        self.outcome.get().cloned().unwrap_or(Outcome::Lost)
+        Arc::new(Self { crowd: Crowd::new(), waiters: AtomicUsize::new(0) })
     }
 
     /// The end, told to everyone who waits. What is said first counts.
     fn end(&self, outcome: Outcome) {
-        if self.outcome.set(outcome).is_ok() {
-            self.landed.notify_waiters();
+        self.crowd.bring(outcome);
+    }
+}
+
+/// One who waits for the end, and is counted while it exists: a flight tries more than once only for somebody who waits.
+pub(crate) struct Waiter(Arc<Flight>);
+
+impl Waiter {
+    pub(crate) fn new(flight: Arc<Flight>) -> Self {
+        flight.waiters.fetch_add(1, Ordering::AcqRel);
+        Self(flight)
+    }
+
+    pub(crate) fn outcome(&self) -> Wait<'_, Outcome> {
+        self.0.crowd.wait()
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        // After the end nobody counts any more, and thousands would queue up to write here.
+        if self.0.crowd.end().is_none() {
+            self.0.waiters.fetch_sub(1, Ordering::AcqRel);
         }
     }
 }
@@ -90,7 +86,7 @@ impl Inner {
         if self.spawner.is_watched() {
             let (inner, flight, id, end) = (self.clone(), order.handle.clone(), order.id, order.deadline + GRACE);
             let watch = async move {
-                if within(&inner.clock, end, flight.outcome_uncounted()).await.is_none() {
+                if within(&inner.clock, end, flight.crowd.wait()).await.is_none() {
                     inner.spawner.lost();
                     inner.cell.lost(id, inner.clock.now());
                     flight.end(Outcome::Lost);
@@ -102,6 +98,12 @@ impl Inner {
         }
         #[cfg(not(feature = "thread"))]
         let _ = order;
+    }
+
+    /// Whether a token is there that has life in it.
+    fn holds_usable(&self) -> bool {
+        let now = self.clock.now();
+        self.cell.read(|slot| slot.current().is_some_and(|(token, _)| token.moments().phase(now) != Phase::Expired))
     }
 
     /// The source's revision; a source that panics has none.
@@ -150,10 +152,7 @@ async fn fly(order: Order<Arc<Flight>>, mut guard: Landing) {
         inner.failures.fetch_add(1, Ordering::Relaxed);
         let now = inner.clock.now();
         let wanted = order.handle.waiters.load(Ordering::Acquire) > 0;
-        let held = inner
-            .cell
-            .read(|slot| slot.current().is_some_and(|(token, _)| token.moments().phase(now) != Phase::Expired));
-        if !worth_another(error.kind()) || attempts >= MOST_ATTEMPTS || !wanted || held {
+        if !worth_another(error.kind()) || attempts >= MOST_ATTEMPTS || !wanted || inner.holds_usable() {
             break (Err((error, false)), revision);
         }
         let wait = inner.cell.fail(now, error.clone(), random(), revision);
@@ -195,7 +194,7 @@ impl Landing {
                 inner.happened(&Happened::Landed(&Outcome::Token(served), new));
                 return;
             }
-            Landed::Failed(error) => Outcome::Failed(error),
+            Landed::Failed(error) => Outcome::Failed(error, inner.holds_usable()),
         };
         self.flight.end(outcome.clone());
         inner.happened(&Happened::Landed(&outcome, false));
@@ -246,7 +245,7 @@ pub(crate) fn keep_fresh(inner: &Arc<Inner>) {
                 let flight = order.handle.clone();
                 inner.launch(order);
                 drop(inner);
-                let outcome = flight.outcome_uncounted().await;
+                let outcome = flight.crowd.wait().await;
                 pace.landed(&outcome, clock.now());
                 continue;
             }

@@ -9,6 +9,7 @@ mod block;
 mod cell;
 mod chain;
 mod challenge;
+mod crowd;
 mod error;
 mod event;
 mod flight;

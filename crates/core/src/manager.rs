@@ -2,7 +2,7 @@
 
 use crate::cell::SlotCell;
 use crate::event::{Change, Observer};
-use crate::flight::{Flight, Happened, Outcome, Spawner, Told};
+use crate::flight::{Flight, Happened, Outcome, Spawner, Told, Waiter};
 use crate::slot::{Ask, Decision, Rejection, Served};
 use crate::source::within;
 use crate::time::SharedClock;
@@ -278,18 +278,15 @@ impl TokenManager {
         self.0.cell.hit(self.0.clock.coarse(), read)
     }
 
-    /// Everything that is not the hit path. Boxed, so that the future of the hit path stays small.
+    /// Everything that is not the hit path. Boxed, so that the future of the hit path stays small; two boxes, so that a crowd without time limits
+    /// does not carry the timers.
     fn slow(&self, options: TokenOptions) -> BoxFuture<'_, Result<Answer, Error>> {
+        let Some(timeout) = options.timeout else { return Box::pin(self.answer(options)) };
         Box::pin(async move {
-            match options.timeout {
-                None => self.answer(options).await,
-                Some(timeout) => {
-                    let deadline = self.0.clock.now() + timeout;
-                    match within(&self.0.clock, deadline, self.answer(options)).await {
-                        Some(result) => result,
-                        None => self.too_late(options),
-                    }
-                }
+            let deadline = self.0.clock.now() + timeout;
+            match within(&self.0.clock, deadline, self.answer(options)).await {
+                Some(result) => result,
+                None => self.too_late(options),
             }
         })
     }
@@ -315,41 +312,25 @@ impl TokenManager {
         // Each turn but the first follows a wait; three flights in a row that bring nothing usable are enough.
         for _ in 0..TURNS {
             let now = inner.clock.now();
-            let mut decision = inner.cell.ask(now, ask, Flight::new);
-            if matches!(decision, Decision::Revision) {
-                ask.revision = Some(inner.revision());
-                decision = inner.cell.ask(now, ask, Flight::new);
-                ask.revision = None;
-            }
-            // Counted as one who waits before the flight starts: it may fail at once, and tries again only for somebody.
-            let (waiting, limit) = match decision {
-                Decision::Serve(served) => return Ok(self.serve(served)),
-                Decision::ServeAndFly(served, order) => {
-                    inner.launch(order);
-                    return Ok(self.serve(served));
-                }
-                Decision::Fail(error) => return Err(error),
-                // Asked for and given above; a source whose revision changes on every look ends here.
-                Decision::Revision => continue,
-                Decision::Join(flight) => (Flight::outcome(flight), None),
-                Decision::Fly(order, limit) => {
-                    let waiting = Flight::outcome(order.handle.clone());
-                    inner.launch(order);
-                    (waiting, limit)
-                }
+            let (waiter, limit) = match self.turn(now, ask) {
+                Turn::Over(result) => return result,
+                Turn::Again => continue,
+                Turn::Wait(waiter, limit) => (waiter, limit),
             };
             let outcome = match limit {
-                None => Some(waiting.await),
-                // The old token has life in it: it is what the caller came for. What it gets after the wait, the slot says.
-                Some((limit, _)) => within(&inner.clock, now + limit, waiting).await,
+                None => Some(waiter.outcome().await),
+                // The old token has life in it: it is what the caller came for. What it gets after the wait, the slot says. Boxed, so that a crowd
+                // does not carry the timer.
+                Some(limit) => Box::pin(within(&inner.clock, now + limit, waiter.outcome())).await,
             };
+            drop(waiter);
             match outcome {
                 Some(Outcome::Token(served)) if !options.claims && self.is_current(&served.token) => {
                     let short = served.token.moments().expires_at.until(inner.clock.now()) < options.min_ttl;
                     return Ok(self.serve(Served { short, ..served }));
                 }
                 // Who asked for more life than the token has, or came when it was urgent, still gets the token; who brought claims does not.
-                Some(Outcome::Failed(error)) if options.claims || self.cached().is_none() => return Err(error),
+                Some(Outcome::Failed(error, held)) if options.claims || !held => return Err(error),
                 _ => {}
             }
             ask.joined = true;
@@ -357,6 +338,33 @@ impl TokenManager {
         let cause = MintError::new(ErrorKind::Unavailable, "the mint was lost several times over")
             .from_source(inner.source.name());
         Err(Error::new(inner.name.clone(), cause))
+    }
+
+    /// Asks the slot, and starts the flight that it orders.
+    fn turn(&self, now: Timestamp, mut ask: Ask) -> Turn {
+        let inner = &self.0;
+        let mut decision = inner.cell.ask(now, ask, Flight::new);
+        if matches!(decision, Decision::Revision) {
+            ask.revision = Some(inner.revision());
+            decision = inner.cell.ask(now, ask, Flight::new);
+        }
+        match decision {
+            Decision::Serve(served) => Turn::Over(Ok(self.serve(served))),
+            Decision::ServeAndFly(served, order) => {
+                inner.launch(order);
+                Turn::Over(Ok(self.serve(served)))
+            }
+            Decision::Fail(error) => Turn::Over(Err(error)),
+            // Asked for and given above; a source whose revision changes on every look ends here.
+            Decision::Revision => Turn::Again,
+            Decision::Join(flight) => Turn::Wait(Waiter::new(flight), None),
+            Decision::Fly(order, limit) => {
+                // Counted as one who waits before the flight starts: it may fail at once, and tries again only for somebody.
+                let waiter = Waiter::new(order.handle.clone());
+                inner.launch(order);
+                Turn::Wait(waiter, limit.map(|(limit, _)| limit))
+            }
+        }
     }
 
     /// Whether the token is the one that is handed out now: it may have been rejected or replaced while somebody waited for it.
@@ -378,6 +386,14 @@ impl TokenManager {
         }
         Answer { token: served.token, short: served.short, reissued: served.reissued }
     }
+}
+
+/// What a caller does next.
+enum Turn {
+    Over(Result<Answer, Error>),
+    Again,
+    /// Wait for a flight, at most so long.
+    Wait(Waiter, Option<Duration>),
 }
 
 impl Inner {

@@ -49,14 +49,14 @@ impl Pace {
     pub(crate) fn landed(&mut self, outcome: &Outcome, now: Timestamp) {
         match outcome {
             // Errors that nobody remembers count as refusals here, or this would be a loop.
-            Outcome::Failed(error) if !error.kind().is_transient() => {
+            Outcome::Failed(error, _) if !error.kind().is_transient() => {
                 let pause = REFUSAL_FIRST.saturating_mul(2_u32.saturating_pow(self.refusals.min(16)));
                 self.refusals = self.refusals.saturating_add(1);
                 self.not_before = now + pause.min(REFUSAL_LONGEST);
                 self.refused_at = Some(self.asked_at);
             }
             Outcome::Token(_) => (self.refusals, self.refused_at) = (0, None),
-            Outcome::Failed(_) => {}
+            Outcome::Failed(..) => {}
             Outcome::Lost => self.not_before = now + PAUSE_AFTER_LOSS,
         }
     }

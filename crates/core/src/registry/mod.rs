@@ -284,7 +284,7 @@ impl Shared {
                 state.schedule.ended(id, now.boot_nanos());
                 match outcome {
                     Outcome::Token(_) => (entry.last_error, entry.failures_in_a_row) = (None, 0),
-                    Outcome::Failed(error) => {
+                    Outcome::Failed(error, _) => {
                         entry.last_error = Some(error.clone());
                         entry.failures_in_a_row = entry.failures_in_a_row.saturating_add(1);
                     }
