@@ -4,7 +4,6 @@
 //! that is out of date, goes the long way, which writes a new one.
 
 use crate::shared::Subject;
-use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use unexpired::config::TokenConfig;
@@ -48,7 +47,7 @@ impl Ticket {
     /// Keeps the ticket beside the records. That it cannot be kept only costs time.
     pub(crate) fn keep(&self, store: &FileStore, config: &Path, name: &str) {
         let place = place(store.records_path(), config, name);
-        let text = self.write();
+        let Some(text) = self.write() else { return };
         if fs::read_to_string(&place).is_ok_and(|kept| kept == text) {
             return;
         }
@@ -59,34 +58,48 @@ impl Ticket {
         }
     }
 
-    fn write(&self) -> String {
-        let pairs = |pairs: &mut dyn Iterator<Item = (String, &String)>| -> Vec<Value> {
-            pairs.map(|(one, other)| serde_json::json!([one, other])).collect()
-        };
-        let files = pairs(&mut self.files.iter().map(|(path, stamp)| (path.to_string_lossy().into_owned(), stamp)));
-        let variables = pairs(&mut self.variables.iter().map(|(name, digest)| (name.clone(), digest)));
-        let key = self.key.as_str();
-        serde_json::json!({ "v": VERSION, "key": key, "revision": self.revision, "config": self.config, "files": files, "variables": variables })
-            .to_string()
+    /// One line each, a word and what it says; what a program that starts hundreds of times must read should need no parser. `None` if a path cannot
+    /// stand in a line.
+    fn write(&self) -> Option<String> {
+        let mut text = format!(
+            "unexpired-ticket {VERSION}\nkey {}\nrevision {}\nconfig {}\n",
+            self.key.as_str(),
+            self.revision,
+            self.config
+        );
+        let files = self.files.iter().map(|(path, stamp)| Some(("file", stamp, path.to_str()?)));
+        let variables = self.variables.iter().map(|(name, digest)| Some(("variable", digest, name.as_str())));
+        for line in files.chain(variables) {
+            let (word, then, name) = line.filter(|(_, _, name)| !name.contains(['\n', '\r']))?;
+            for part in [word, " ", then, " ", name, "\n"] {
+                text.push_str(part);
+            }
+        }
+        text.push_str(END);
+        Some(text)
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let value: Value = serde_json::from_str(text).ok()?;
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let pairs = |name: &str| -> Option<Vec<(String, String)>> {
-            let pair = |value: &Value| Some((text(value.get(0)?)?, text(value.get(1)?)?));
-            value.get(name)?.as_array()?.iter().map(pair).collect()
-        };
-        if value.get("v")?.as_u64()? != VERSION {
+        // What was cut short may depend on too little.
+        let mut lines = text.strip_suffix(END)?.split_terminator('\n');
+        let mut says = |word: &str| lines.next()?.strip_prefix(word)?.strip_prefix(' ');
+        if says("unexpired-ticket")? != VERSION {
             return None;
         }
-        Some(Self {
-            key: StoreKey::from_hex(value.get("key")?.as_str()?)?,
-            revision: value.get("revision")?.as_u64()?,
-            config: text(value.get("config")?)?,
-            files: pairs("files")?.into_iter().map(|(path, stamp)| (path.into(), stamp)).collect(),
-            variables: pairs("variables")?,
-        })
+        let key = StoreKey::from_hex(says("key")?)?;
+        let revision = says("revision")?.parse().ok()?;
+        let config = says("config")?.to_owned();
+        let (mut files, mut variables) = (Vec::new(), Vec::new());
+        for line in lines {
+            let (word, rest) = line.split_once(' ')?;
+            let (then, name) = rest.split_once(' ')?;
+            match word {
+                "file" => files.push((name.into(), then.to_owned())),
+                "variable" => variables.push((name.to_owned(), then.to_owned())),
+                _ => return None,
+            }
+        }
+        Some(Self { key, revision, config, files, variables })
     }
 }
 
@@ -111,4 +124,53 @@ fn hex(digest: Digest) -> String {
     unexpired::text::hex(digest.as_bytes())
 }
 
-const VERSION: u64 = 1;
+const VERSION: &str = "2";
+const END: &str = "end\n";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests may fail loudly")]
+
+    use super::*;
+
+    fn ticket() -> Ticket {
+        Ticket {
+            key: StoreKey::of(&["a key"]),
+            revision: u64::MAX,
+            config: "fe00.1.2.".to_owned(),
+            files: vec![
+                ("/run/secrets/with a blank".into(), "fe00.3.4.".to_owned()),
+                ("b".into(), "absent".to_owned()),
+            ],
+            variables: vec![("CORP_SECRET".to_owned(), "unset".to_owned())],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let text = ticket().write().unwrap();
+        assert_eq!(Ticket::parse(&text), Some(ticket()), "{text}");
+        let bare = Ticket { files: Vec::new(), variables: Vec::new(), ..ticket() };
+        assert_eq!(Ticket::parse(&bare.write().unwrap()), Some(bare));
+    }
+
+    #[test]
+    fn a_ticket_that_was_cut_short_or_is_of_another_version_is_none() {
+        let text = ticket().write().unwrap();
+        for end in 0..text.len() {
+            assert_eq!(Ticket::parse(text.get(..end).unwrap()), None, "{end}");
+        }
+        assert_eq!(Ticket::parse(&text.replace("ticket 2", "ticket 1")), None);
+        assert_eq!(Ticket::parse(&text.replace("end\n", "what is this\nend\n")), None);
+        assert_eq!(
+            Ticket::parse(r#"{"config":"fe00.","files":[],"key":"00","revision":1,"v":1,"variables":[]}"#),
+            None
+        );
+    }
+
+    #[test]
+    fn a_path_that_cannot_stand_in_a_line_has_no_ticket() {
+        let odd = Ticket { files: vec![("/a\nfile absent /b".into(), "absent".to_owned())], ..ticket() };
+        assert_eq!(odd.write(), None);
+    }
+}
