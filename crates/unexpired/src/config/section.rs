@@ -680,8 +680,7 @@ fn alike(one: &str, other: &str) -> bool {
 
 /// A digest of what an environment variable holds now; empty if it is not set.
 fn variable_digest(name: &str) -> String {
-    std::env::var_os(name)
-        .map_or_else(String::new, |value| crate::text::hex(crate::Digest::of(&value.to_string_lossy()).as_bytes()))
+    std::env::var_os(name).map_or_else(String::new, |value| crate::Digest::of(&value.to_string_lossy()).to_hex())
 }
 
 /// Keys that say who gets a token, not what it is.
