@@ -131,6 +131,10 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = CONFIG_EXAMPLES)]
     Config(ConfigCommand),
 
+    /// Keep a secret in the operating system's keyring, for `{ keyring = "SERVICE/ACCOUNT" }` in the configuration
+    #[command(subcommand, after_help = SECRET_EXAMPLES)]
+    Secret(SecretCommand),
+
     /// Print the completions of a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -408,6 +412,22 @@ pub(crate) enum ConfigCommand {
     Schema,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Put the secret that stands on stdin there, in the place of what is there; a terminal does not show what is typed
+    Set {
+        /// The entry, as it stands in the configuration
+        #[arg(value_name = "SERVICE/ACCOUNT")]
+        entry: String,
+    },
+    /// Take the entry away
+    Remove {
+        /// The entry, as it stands in the configuration
+        #[arg(value_name = "SERVICE/ACCOUNT")]
+        entry: String,
+    },
+}
+
 pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     unexpired::config::parse_duration(text).ok_or("write it as 10m, 1h30m, 4s or 250ms")
 }
@@ -473,6 +493,12 @@ const REJECT_EXAMPLES: &str = "\
 Examples:
   printf %s \"$TOKEN\" | unexpired reject corp
   unexpired token corp --fresh             the same doubt, without the token at hand";
+
+const SECRET_EXAMPLES: &str = "\
+Examples:
+  unexpired secret set corp/ci-bot
+  pass show corp | unexpired secret set corp/ci-bot
+  unexpired secret remove corp/ci-bot";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:

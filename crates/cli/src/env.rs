@@ -55,7 +55,11 @@ pub(crate) const GROUPS: &[Group] = &[
             Variable { name: "APPDATA", what: "The user's configuration folder on Windows." },
             Variable {
                 name: "UNEXPIRED_STORE",
-                what: "The folder for rotated refresh tokens and the proxy's keys, an absolute path, in place of the state folder under the user's home.",
+                what: "Where everything is kept, in place of what `store` in the configuration says: the absolute path of a folder, or `file`, `keyring` or `memory`, or both: `keyring:/srv/locks`. The folder is for what is no token, too: locks, and the proxy's local keys.",
+            },
+            Variable {
+                name: "DBUS_SESSION_BUS_ADDRESS",
+                what: "The bus on which the keyring is, on Linux and its like. Without it: `/run/user/UID/bus`.",
             },
             Variable { name: "LOCALAPPDATA", what: "The state folder on Windows." },
             Variable { name: "NO_COLOR", what: "If set and not empty, nothing is coloured." },

@@ -4,10 +4,11 @@ use crate::args::Args;
 use crate::clients::Profile;
 use crate::failure::{Failure, USAGE};
 use crate::project::{Project, command};
-use crate::shared::{self, Subject};
+use crate::shared::{self, Kept, Subject};
 use crate::ticket::{self, Ticket};
 use std::time::{Duration, SystemTime};
 use unexpired::config::{Export, TokenConfig};
+use unexpired::store::StoreKind;
 use unexpired::{BoxFuture, Clock, Error, ErrorKind, Refusal, Secret, SystemClock, Timestamp, Token};
 
 /// What is asked of a token.
@@ -84,7 +85,9 @@ pub(crate) fn token(args: &Args, name: &str, ask: &Ask) -> Result<Handed, Failur
     }
     let subject = Subject::configured(&project, name)?;
     let (outcome, kept) = shared::token(args, &subject, ask)?;
-    if let Some((store, key, revision)) = kept.filter(|_| outcome.is_ok()) {
+    // The warm path reads no configuration. It looks into files alone, so nothing may lie there for it that is kept elsewhere.
+    let in_files = |(store, ..): &Kept| [store.kind(), project.config.configured_store()] == [StoreKind::File; 2];
+    if let Some((store, key, revision)) = kept.filter(|_| outcome.is_ok()).filter(in_files) {
         Ticket::of(&subject, key, project.token(name)?, stamp, revision).keep(&store, &project.path, name);
     }
     outcome.map_err(|error| explain(&error, args, Some(name), ask))

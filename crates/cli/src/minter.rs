@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use unexpired::config::Export;
-use unexpired::store::Locked;
+use unexpired::store::{FileStore, Locked};
 use unexpired::{ErrorKind, MintRequest, SystemClock, Timestamp, TokenManager};
 
 /// How to start it for one token.
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args, own: &MintArgs) -> Result<(), Failure> {
         (None, Some(provider)) => Subject::of_environment(provider.name(), own.scope.as_deref())?,
         (None, None) => return Err(Failure::new(USAGE, "name a token or a provider")),
     };
-    let Some(store) = shared::open(args) else {
+    let Some(store) = shared::open(args, subject.store)?.map(FileStore::in_place) else {
         return Err(Failure::new(OTHER, "the store cannot be used").hint("see why: unexpired doctor"));
     };
     let key = subject.stored(store.clone()).key();

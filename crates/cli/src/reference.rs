@@ -44,7 +44,7 @@ fn commands() -> String {
         "\n## Streams and exit codes\n\n\
         - stdout carries the answer and nothing else. stderr is silent on success; `--verbose` and warnings go there.\n\
         - An error is one line, `error: …`; a line `hint: …` may follow and names the command to run now.\n\
-        - stdin is read by `helper` alone, where the contract sends something.\n\n\
+        - stdin is read by `helper`, where the contract sends something, by `reject` and by `secret set`.\n\n\
         | exit code | meaning | kinds of error |\n|---|---|---|\n\
         | 0 | done | |\n\
         | 1 | anything unforeseen; the reader of stdout went away; a demo whose promise was not kept | |\n\
@@ -124,9 +124,10 @@ fn root() -> PathBuf {
 }
 
 /// How the variables begin that anything in this project could read.
-const PREFIXES: [&str; 27] = [
+const PREFIXES: [&str; 28] = [
     "UNEXPIRED_",
     "XDG_",
+    "DBUS_",
     "HOME",
     "APPDATA",
     "LOCALAPPDATA",

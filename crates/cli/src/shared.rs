@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use unexpired::store::{FileStore, Locked};
+use unexpired::store::{FileStore, Locked, StoreKind, default_dir};
 use unexpired::{
     Clock as _, Digest, Error, ErrorKind, MintError, Phase, Record, Refusal, Secret, StoreKey, StoredSource,
     SystemClock, Timestamp, Token, TokenManager, TokenOptions, TokenRecord, TokenSource,
@@ -28,6 +28,8 @@ pub(crate) struct Subject {
     pub(crate) min_ttl: Duration,
     /// A mint may use up a credential that cannot be had again.
     pub(crate) rotates: bool,
+    /// Where it is kept.
+    pub(crate) store: StoreKind,
     /// How another process of this program mints it.
     pub(crate) minter: Minter,
 }
@@ -42,6 +44,7 @@ impl Subject {
             identity: token.identity(),
             min_ttl: token.min_ttl().unwrap_or_default(),
             rotates: token.rotates(),
+            store: project.config.store(),
             minter: Minter::configured(&project.path, name),
         })
     }
@@ -55,6 +58,7 @@ impl Subject {
             identity,
             min_ttl: Duration::ZERO,
             rotates: false,
+            store: StoreKind::of_environment().unwrap_or_default(),
             minter: Minter::of_environment(provider, scope),
         })
     }
@@ -64,16 +68,36 @@ impl Subject {
     }
 }
 
-/// The store, if it can be used; why it cannot is for `--verbose`, `status` and `doctor`.
-pub(crate) fn open(args: &Args) -> Option<FileStore> {
-    match FileStore::open_default() {
-        Ok(store) => Some(store.in_place()),
-        Err(error) => {
-            if args.verbose {
-                out::to_stderr(&format!("verbose: tokens are not shared with other processes: {error}"));
-            }
-            None
+/// The store that processes share; none if nothing is to be kept, or there is no place for files: why is for `--verbose`, `status` and `doctor`.
+///
+/// A keyring was asked for by name, so nothing takes its place.
+pub(crate) fn open(args: &Args, kind: StoreKind) -> Result<Option<FileStore>, Failure> {
+    match kind {
+        StoreKind::Memory => Ok(None),
+        StoreKind::Keyring => FileStore::open_keyring().map(Some).map_err(|error| {
+            let kind = if cfg!(feature = "keyring") { ErrorKind::Unavailable } else { ErrorKind::Misconfigured };
+            Failure::of(kind, format!("the store cannot be used: {error}"))
+                .hint("without the keyring, for this once: UNEXPIRED_STORE=memory unexpired …")
+        }),
+        _ => Ok(FileStore::open_default().inspect_err(|error| not_shared(args, error)).ok()),
+    }
+}
+
+/// For `--verbose`: this process is on its own.
+fn not_shared(args: &Args, error: &dyn std::fmt::Display) {
+    if args.verbose {
+        out::to_stderr(&format!("verbose: tokens are not shared with other processes: {error}"));
+    }
+}
+
+/// What is kept, for looking alone: no folder is made, and nobody is told why there is none.
+pub(crate) fn open_to_look(kind: StoreKind) -> Option<FileStore> {
+    match kind {
+        StoreKind::Memory => None,
+        StoreKind::Keyring => {
+            default_dir().filter(|folder| folder.exists()).and_then(|_| FileStore::open_keyring().ok())
         }
+        _ => FileStore::records_by_default(),
     }
 }
 
@@ -97,7 +121,7 @@ pub(crate) fn token(
     let asked = SystemClock.now();
     // Before the record is read, as with every stamp.
     let revision = subject.source.revision();
-    let Some(store) = open(args) else {
+    let Some(store) = open(args, subject.store)?.map(FileStore::in_place) else {
         return Ok((mint_here(args, subject, ask, subject.source.clone(), None)?, None));
     };
     let key = subject.stored(store.clone()).key();
@@ -112,7 +136,13 @@ pub(crate) fn reject(subject: &Subject, text: &Secret) -> Result<Refusal, Failur
     let cannot = |error: &dyn std::fmt::Display| {
         Failure::of(ErrorKind::Unavailable, format!("{}: the rejection cannot be kept: {error}", subject.name))
     };
-    let store = FileStore::open_default().map_err(|error| cannot(&error))?.in_place();
+    let store = match subject.store {
+        // Nobody hands it out again: nothing is kept.
+        StoreKind::Memory => return Ok(Refusal::Stale),
+        StoreKind::Keyring => FileStore::open_keyring(),
+        _ => FileStore::open_default(),
+    };
+    let store = store.map_err(|error| cannot(&error))?.in_place();
     let key = subject.stored(store.clone()).key();
     let locked = store.lock_now(&key, LONGEST_WAIT).map_err(|error| cannot(&error))?;
     let Some(mut locked) = locked else { return Err(cannot(&"another process is minting all the time")) };
@@ -260,9 +290,7 @@ impl Sharing<'_> {
             Ok(Some(locked)) => locked,
             Ok(None) => return Ok(Err(self.too_late())),
             Err(error) => {
-                if self.args.verbose {
-                    out::to_stderr(&format!("verbose: tokens are not shared with other processes: {error}"));
-                }
+                not_shared(self.args, &error);
                 return mint_here(self.args, self.subject, self.ask, self.subject.source.clone(), None);
             }
         };

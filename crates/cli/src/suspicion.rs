@@ -9,7 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 use unexpired::store::FileStore;
-use unexpired::{Digest, StoreKey, Timestamp, Token};
+use unexpired::{StoreKey, Timestamp, Token};
 
 /// What this client was given last.
 pub(crate) struct Seen {
@@ -33,12 +33,12 @@ impl Seen {
         let ago = now.since(at);
         // A note of another boot lies in the future, or says a time that means nothing here.
         let sensible = at.boot_nanos() <= now.boot_nanos();
-        sensible && digest == hex(token.digest()) && ago >= profile.at_least_apart && ago < keeps
+        sensible && digest == token.digest().to_hex() && ago >= profile.at_least_apart && ago < keeps
     }
 
     /// Notes what the client is given now.
     pub(crate) fn note(&self, token: &Token, now: Timestamp) {
-        let text = format!("{} {}\n", hex(token.digest()), now.boot_nanos());
+        let text = format!("{} {}\n", token.digest().to_hex(), now.boot_nanos());
         let new = self.place.with_extension(format!("seen-new-{}", std::process::id()));
         let written = crate::sys::write_private(&new, text.as_bytes()).and_then(|()| fs::rename(&new, &self.place));
         if written.is_err() {
@@ -65,10 +65,6 @@ impl Seen {
 fn parse(text: &str) -> Option<(String, Timestamp)> {
     let (digest, at) = text.trim_end().split_once(' ')?;
     Some((digest.to_owned(), Timestamp::from_nanos(at.parse().ok()?, 0)))
-}
-
-fn hex(digest: Digest) -> String {
-    unexpired::text::hex(digest.as_bytes())
 }
 
 const A_DAY: Duration = Duration::from_secs(86_400);

@@ -152,6 +152,22 @@ mod os {
             Self(tcsetattr(std::io::stdin(), OptionalActions::Now, &modes).is_ok().then_some(before))
         }
 
+        /// The same, and what is pressed to end a program is a key like any other: for whoever hides what is typed, and must put that back.
+        #[cfg(feature = "keyring")]
+        pub(crate) fn hidden() -> Self {
+            use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+            let Ok(before) = tcgetattr(std::io::stdin()) else { return Self(None) };
+            let mut modes = before.clone();
+            modes.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+            Self(tcsetattr(std::io::stdin(), OptionalActions::Flush, &modes).is_ok().then_some(before))
+        }
+
+        /// Whether keys are hidden now.
+        #[cfg(feature = "keyring")]
+        pub(crate) const fn are_hidden(&self) -> bool {
+            self.0.is_some()
+        }
+
         /// Tells each key, on a thread that nobody waits for, until `told` says no.
         pub(crate) fn listen(told: impl Fn(u8) -> bool + Send + 'static) {
             if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
@@ -345,6 +361,16 @@ mod os {
     impl Keys {
         pub(crate) fn unbuffered() -> Self {
             Self
+        }
+
+        #[cfg(feature = "keyring")]
+        pub(crate) fn hidden() -> Self {
+            Self
+        }
+
+        #[cfg(feature = "keyring")]
+        pub(crate) const fn are_hidden(&self) -> bool {
+            false
         }
 
         pub(crate) fn listen(_: impl Fn(u8) -> bool + Send + 'static) {}

@@ -110,7 +110,7 @@ pub(crate) fn stamp(path: &Path) -> String {
 
 fn variable(name: &str) -> String {
     match std::env::var_os(name) {
-        Some(value) => hex(Digest::of(&value.to_string_lossy())),
+        Some(value) => Digest::of(&value.to_string_lossy()).to_hex(),
         None => "unset".to_owned(),
     }
 }
@@ -118,10 +118,6 @@ fn variable(name: &str) -> String {
 fn place(records: &Path, config: &Path, name: &str) -> PathBuf {
     let of = StoreKey::of(&["ticket", &config.to_string_lossy(), name]);
     records.join(format!("{}.ticket", of.as_str()))
-}
-
-fn hex(digest: Digest) -> String {
-    unexpired::text::hex(digest.as_bytes())
 }
 
 const VERSION: &str = "2";

@@ -60,6 +60,30 @@ impl Digest {
         &self.0
     }
 
+    /// All of it as 64 hexadecimal digits.
+    ///
+    /// ```
+    /// use unexpired_core::Digest;
+    ///
+    /// let digest = Digest::of("at-1");
+    /// assert_eq!(Digest::from_hex(&digest.to_hex()), Some(digest));
+    /// ```
+    pub fn to_hex(&self) -> String {
+        crate::text::hex(&self.0)
+    }
+
+    /// The digest that [`to_hex`](Self::to_hex) gave; `None` if it is not 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+
     /// The first four bytes in hexadecimal: enough to tell tokens apart in a log.
     pub fn fingerprint(&self) -> String {
         let [a, b, c, d, ..] = self.0;

@@ -1,19 +1,24 @@
-//! One file a record, replaced by renaming; one lock file beside it.
+//! Locks in files, and the records that they guard: in files as well, or in the operating system's keyring.
 
 use crate::folder::Folder;
+#[cfg(feature = "keyring")]
+use crate::keyring::{Entry, Keyring, SystemKeyring};
+use crate::kind::StoreKind;
+use crate::record_file::{RecordFile, failed};
+use crate::sys;
 use crate::thread::off_thread;
-use crate::{format, sys};
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::future::ready;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use unexpired_core::{BoxFuture, Record, StoreError, StoreGuard, StoreKey, TokenStore};
-use zeroize::Zeroizing;
 
 /// A [`TokenStore`] in files. Cheap to clone.
+///
+/// Records can be in the operating system's keyring instead: [`open_keyring`](Self::open_keyring). Then only the locks are files.
 ///
 /// Files are read and written on a thread of their own, so that no runtime is held up by a disk.
 ///
@@ -26,7 +31,7 @@ use zeroize::Zeroizing;
 #[derive(Clone, Debug)]
 pub struct FileStore {
     locks: Arc<Folder>,
-    records: Arc<Folder>,
+    records: Records,
     lock_wait: Duration,
     in_place: bool,
     handed: Arc<Mutex<Option<Locked>>>,
@@ -40,7 +45,8 @@ impl FileStore {
     /// The folder cannot be created, belongs to somebody else, is open to others, or is a symbolic link. The error names it and the remedy.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let locks = Arc::new(Folder::open(folder.into())?);
-        Ok(Self { records: locks.clone(), locks, lock_wait: LONGEST_WAIT, in_place: false, handed: Arc::default() })
+        let records = Records::Folder(locks.clone());
+        Ok(Self { records, locks, lock_wait: LONGEST_WAIT, in_place: false, handed: Arc::default() })
     }
 
     /// The store that everyone with this user's rights shares: locks in [`default_dir`](crate::default_dir), records in
@@ -48,26 +54,59 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); and where no home is known.
+    /// As [`open`](Self::open); where no home is known; and where `UNEXPIRED_STORE` says that there are no files: see [`StoreKind`].
     pub fn open_default() -> Result<Self, StoreError> {
-        let folder = crate::default_dir().ok_or_else(|| {
-            StoreError::new(
-                "there is no folder for the store: no home is known; set UNEXPIRED_STORE to a folder of yours",
-            )
-        })?;
-        let store = Self::open(folder)?;
+        if let Some(kind) = StoreKind::of_environment().filter(|kind| *kind != StoreKind::File) {
+            let name = kind.name();
+            return Err(StoreError::new(format!(
+                "UNEXPIRED_STORE is {name}, and this needs files; set it to a folder of yours"
+            )));
+        }
+        let store = Self::open_locks()?;
         match crate::volatile_dir() {
             Some(records) => store.records_in(records),
             None => Ok(store),
         }
     }
 
-    /// The folder of records that [`open_default`](Self::open_default) uses, for reading alone: `None` if there is none yet. Locks of this store are of
-    /// no use.
+    /// The store whose records are in the operating system's keyring, under the service `unexpired`; its locks are in [`default_dir`](crate::default_dir).
+    /// Nothing that is secret is in a file.
+    ///
+    /// An operation takes at most 4 s, and asks nobody to unlock the keyring. A record that is too long for an entry is kept in several.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); and if the keyring cannot be reached or is locked, or this is built without the feature `keyring`.
+    pub fn open_keyring() -> Result<Self, StoreError> {
+        #[cfg(feature = "keyring")]
+        {
+            let keyring = SystemKeyring::new();
+            keyring.check()?;
+            Ok(Self::open_locks()?.records_in_keyring(Arc::new(keyring)))
+        }
+        #[cfg(not(feature = "keyring"))]
+        Err(StoreError::new(NO_KEYRING))
+    }
+
+    /// The default folder of locks.
+    fn open_locks() -> Result<Self, StoreError> {
+        let folder = crate::default_dir().ok_or_else(|| {
+            StoreError::new(
+                "there is no folder for the store: no home is known; set UNEXPIRED_STORE to a folder of yours",
+            )
+        })?;
+        Self::open(folder)
+    }
+
+    /// The folder of records that [`open_default`](Self::open_default) uses, for reading alone: `None` if there is none yet, or the store is of
+    /// another kind by `UNEXPIRED_STORE`. Locks of this store are of no use.
     pub fn records_by_default() -> Option<Self> {
+        if StoreKind::of_environment().is_some_and(|kind| kind != StoreKind::File) {
+            return None;
+        }
         let folder = Arc::new(Folder::existing(crate::folder::default_records()?)?);
         Some(Self {
-            records: folder.clone(),
+            records: Records::Folder(folder.clone()),
             locks: folder,
             lock_wait: LONGEST_WAIT,
             in_place: true,
@@ -82,8 +121,16 @@ impl FileStore {
     ///
     /// As [`open`](Self::open).
     pub fn records_in(mut self, folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        self.records = Arc::new(Folder::open(folder.into())?);
+        self.records = Records::Folder(Arc::new(Folder::open(folder.into())?));
         Ok(self)
+    }
+
+    /// Keeps records in a keyring, under the service `unexpired`. Locks stay files, and nothing that is secret is in them.
+    #[cfg(feature = "keyring")]
+    #[must_use]
+    pub fn records_in_keyring(mut self, keyring: Arc<dyn Keyring>) -> Self {
+        self.records = Records::Keyring(keyring);
+        self
     }
 
     /// How long a lock is waited for. Default 15 s.
@@ -113,9 +160,22 @@ impl FileStore {
         self.locks.path()
     }
 
-    /// The folder of the records.
+    /// The folder of the records; that of the locks, if the records are in a keyring.
     pub fn records_path(&self) -> &Path {
-        self.records.path()
+        match &self.records {
+            Records::Folder(folder) => folder.path(),
+            #[cfg(feature = "keyring")]
+            Records::Keyring(_) => self.locks.path(),
+        }
+    }
+
+    /// Where the records are.
+    pub fn kind(&self) -> StoreKind {
+        match &self.records {
+            Records::Folder(_) => StoreKind::File,
+            #[cfg(feature = "keyring")]
+            Records::Keyring(_) => StoreKind::Keyring,
+        }
     }
 
     /// [`load`](TokenStore::load), on the thread that asks.
@@ -124,7 +184,7 @@ impl FileStore {
     ///
     /// The record cannot be read, or is none.
     pub fn load_now(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
-        self.files(key).load()
+        self.files(key).record.load()
     }
 
     /// [`lock`](TokenStore::lock), on the thread that asks: `None` if somebody holds it for all of `wait`.
@@ -148,14 +208,12 @@ impl FileStore {
 
     fn files(&self, key: &StoreKey) -> Files {
         let name = key.as_str();
-        let record = |ending: &str| self.records.path().join(format!("{name}.{ending}"));
-        Files {
-            locks: self.locks.clone(),
-            records: self.records.clone(),
-            record: record("json"),
-            temporary: record("tmp"),
-            lock: self.locks.path().join(format!("{name}.lock")),
-        }
+        let record = match &self.records {
+            Records::Folder(folder) => Place::File(RecordFile::new(folder.clone(), name)),
+            #[cfg(feature = "keyring")]
+            Records::Keyring(keyring) => Place::Keyring(Entry::new(keyring.clone(), name)),
+        };
+        Files { locks: self.locks.clone(), lock: self.locks.path().join(format!("{name}.lock")), record }
     }
 
     fn handed(&self, lock: &Path) -> Option<Locked> {
@@ -167,7 +225,7 @@ impl FileStore {
 impl TokenStore for FileStore {
     fn load(&self, key: &StoreKey) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
         let files = self.files(key);
-        self.run(move |_| files.load())
+        self.run(move |_| files.record.load())
     }
 
     fn lock(&self, key: &StoreKey) -> BoxFuture<'_, Result<Box<dyn StoreGuard>, StoreError>> {
@@ -217,7 +275,7 @@ impl Locked {
     ///
     /// The record cannot be read, or is none.
     pub fn load(&self) -> Result<Option<Record>, StoreError> {
-        self.0.files.load()
+        self.0.files.record.load()
     }
 
     /// Replaces the record; done once it is durable.
@@ -226,7 +284,7 @@ impl Locked {
     ///
     /// It cannot be written.
     pub fn commit(&mut self, record: &Record) -> Result<(), StoreError> {
-        self.0.files.commit(record)
+        self.0.files.record.commit(record)
     }
 
     /// The lock as an open file, for a child process to inherit: it stays locked until the last process that has it open closes it. Only where
@@ -266,30 +324,68 @@ impl Drop for Held {
 impl StoreGuard for Guard {
     fn load(&mut self) -> BoxFuture<'_, Result<Option<Record>, StoreError>> {
         let held = self.held.clone();
-        run(self.in_place, move |_| held.files.load())
+        run(self.in_place, move |_| held.files.record.load())
     }
 
     fn commit(&mut self, record: Record) -> BoxFuture<'_, Result<(), StoreError>> {
         let held = self.held.clone();
-        run(self.in_place, move |_| held.files.commit(&record))
+        run(self.in_place, move |_| held.files.record.commit(&record))
+    }
+}
+
+/// Where all records are.
+#[derive(Clone, Debug)]
+enum Records {
+    Folder(Arc<Folder>),
+    #[cfg(feature = "keyring")]
+    Keyring(Arc<dyn Keyring>),
+}
+
+/// Where one record is.
+#[derive(Debug)]
+enum Place {
+    File(RecordFile),
+    #[cfg(feature = "keyring")]
+    Keyring(Entry),
+}
+
+impl Place {
+    fn load(&self) -> Result<Option<Record>, StoreError> {
+        match self {
+            Self::File(file) => file.load(),
+            #[cfg(feature = "keyring")]
+            Self::Keyring(entry) => entry.load(),
+        }
+    }
+
+    /// Replaces the record. A crash at any point leaves the old one or the new one.
+    fn commit(&self, record: &Record) -> Result<(), StoreError> {
+        match self {
+            Self::File(file) => file.commit(record),
+            #[cfg(feature = "keyring")]
+            Self::Keyring(entry) => entry.commit(record),
+        }
+    }
+
+    /// Under the lock: ends what a writer began that died.
+    fn finish(&self) -> Result<(), StoreError> {
+        match self {
+            Self::File(file) => file.finish(),
+            // Nothing is ever half in place there.
+            #[cfg(feature = "keyring")]
+            Self::Keyring(_) => Ok(()),
+        }
     }
 }
 
 #[derive(Debug)]
 struct Files {
     locks: Arc<Folder>,
-    records: Arc<Folder>,
-    record: PathBuf,
-    temporary: PathBuf,
     lock: PathBuf,
+    record: Place,
 }
 
 impl Files {
-    fn load(&self) -> Result<Option<Record>, StoreError> {
-        self.records.check()?;
-        read(&self.record)?.map(|bytes| format::parse(&bytes, &self.record)).transpose()
-    }
-
     /// Waits for the lock until it is ours, the time is up, or nobody waits for us any more.
     fn lock(self, wait: Duration, abandoned: &dyn Fn() -> bool) -> Result<Option<Locked>, StoreError> {
         self.locks.check()?;
@@ -329,100 +425,14 @@ impl Files {
 
     fn held(self, lock: File) -> Result<Locked, StoreError> {
         let held = Held { files: self, lock, kept: AtomicBool::new(false) };
-        held.files.finish()?;
+        held.files.record.finish()?;
         Ok(Locked(Arc::new(held)))
     }
-
-    /// Writes beside the record, makes it durable, renames it into place, makes the renaming durable. A crash at any point leaves the old record
-    /// or the new one.
-    fn commit(&self, record: &Record) -> Result<(), StoreError> {
-        let bytes = format::write(record)?;
-        self.records.check()?;
-        let write = || {
-            // We hold the lock: it is nobody else's.
-            remove(&self.temporary)?;
-            let mut file = sys::create(&self.temporary)?;
-            file.write_all(&bytes)?;
-            file.sync_all()
-        };
-        write().map_err(|error| {
-            let _ = fs::remove_file(&self.temporary);
-            failed("write", &self.temporary, &error)
-        })?;
-        self.put_in_place()
-    }
-
-    /// Under the lock: ends what a writer began that died before its renaming. What it left half written goes.
-    fn finish(&self) -> Result<(), StoreError> {
-        let Some(bytes) = read(&self.temporary)? else { return Ok(()) };
-        match format::parse(&bytes, &self.temporary) {
-            Ok(_) => self.put_in_place(),
-            // Whole, and beyond us: a later version's.
-            Err(error) if format::is_whole(&bytes) => Err(error),
-            Err(_) => remove(&self.temporary).map_err(|error| failed("remove", &self.temporary, &error)),
-        }
-    }
-
-    fn put_in_place(&self) -> Result<(), StoreError> {
-        self.spare_what_cannot_be_read()?;
-        fs::rename(&self.temporary, &self.record).map_err(|error| failed("replace", &self.record, &error))?;
-        sys::sync_folder(self.records.path()).map_err(|error| failed("write", self.records.path(), &error))
-    }
-
-    /// A record that is damaged, or a later version's, is not overwritten.
-    fn spare_what_cannot_be_read(&self) -> Result<(), StoreError> {
-        if read(&self.record)?.is_none_or(|bytes| format::parse(&bytes, &self.record).is_ok()) {
-            return Ok(());
-        }
-        let aside = self.record.with_extension("unreadable");
-        let numbered = (2..=MOST_ASIDE).map(|number| self.record.with_extension(format!("unreadable.{number}")));
-        let free = std::iter::once(aside.clone()).chain(numbered).find(|path| fs::symlink_metadata(path).is_err());
-        match free {
-            Some(free) => fs::rename(&self.record, free).map_err(|error| failed("move", &self.record, &error)),
-            None => Err(StoreError::new(format!("there are too many damaged records; remove {}*", aside.display()))),
-        }
-    }
 }
 
-/// What stands in a file of ours, or `None` if there is none.
-fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-    let mut file = match sys::open_to_read(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("read", path, &error)),
-    };
-    sys::check_file(&file, path)?;
-    let length = file.metadata().map_err(|error| failed("read", path, &error))?.len();
-    if length > MOST_BYTES {
-        return Err(StoreError::new(format!("{} is no record: it is too long; move it away", path.display())));
-    }
-    // Room for everything, so that no copy is left behind by growing. A record is replaced, never written on, so it keeps its length.
-    let room = usize::try_from(length).unwrap_or_default().saturating_add(1);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    let whole = Read::by_ref(&mut file).take(MOST_BYTES).read_to_end(&mut bytes);
-    whole.map(|_| Some(bytes)).map_err(|error| failed("read", path, &error))
-}
-
-/// Takes a file away; it may be gone already.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-pub(crate) fn failed(what: &str, place: &Path, error: &io::Error) -> StoreError {
-    let remedy = match error.kind() {
-        _ if sys::is_link(error) => "; it is a symbolic link: remove it",
-        io::ErrorKind::PermissionDenied => "; give its owner the right to",
-        io::ErrorKind::StorageFull => "; free some space",
-        io::ErrorKind::ReadOnlyFilesystem => "; set UNEXPIRED_STORE to a folder that can be written",
-        _ => "",
-    };
-    StoreError::new(format!("cannot {what} {}: {error}{remedy}", place.display()))
-}
-
-const MOST_BYTES: u64 = 256 * 1024;
-const MOST_ASIDE: u32 = 100;
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// Said wherever a keyring is asked for and there is none.
+#[cfg(not(feature = "keyring"))]
+pub(crate) const NO_KEYRING: &str =
+    "this build has no keyring; build it with --features keyring, or keep tokens in files: store = \"file\"";

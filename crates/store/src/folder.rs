@@ -1,8 +1,8 @@
 //! The folder: its owner's alone.
 
-use crate::file_store::failed;
+use crate::kind::folder_of_environment;
+use crate::record_file::failed;
 use crate::sys;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use unexpired_core::StoreError;
 
@@ -41,21 +41,20 @@ impl Folder {
     }
 }
 
-/// The folder for state of the user whose process this is: `UNEXPIRED_STORE` if it is set and absolute; else under the home of the passwd entry
+/// The folder for state of the user whose process this is: what `UNEXPIRED_STORE` names, if that is absolute; else under the home of the passwd entry
 /// (helpers are often started without an environment) `.local/state/unexpired`, on Apple's systems `Library/Application Support/unexpired`; on
 /// Windows `%LOCALAPPDATA%\unexpired`. Without a passwd file that lists the user (a directory service does) `HOME` counts.
 ///
 /// `None` if there is no home either.
 pub fn default_dir() -> Option<PathBuf> {
-    dir_from(std::env::var_os("UNEXPIRED_STORE"), sys::home)
+    folder_of_environment().or_else(|| Some(sys::home()?.join(sys::STATE)))
 }
 
 /// The folder for records that need not outlive a boot, access tokens above all: in memory, of this user alone, and found without an environment.
-/// On Linux `/run/user/UID/unexpired` if that is ours, else `/dev/shm/unexpired-UID`. `None` where there is no such place, or `UNEXPIRED_STORE` is
-/// set: then they lie with everything else.
+/// On Linux `/run/user/UID/unexpired` if that is ours, else `/dev/shm/unexpired-UID`. `None` where there is no such place, or `UNEXPIRED_STORE` names
+/// a folder: then they lie with everything else.
 pub fn volatile_dir() -> Option<PathBuf> {
-    let set = std::env::var_os("UNEXPIRED_STORE").map(PathBuf::from).filter(|path| path.is_absolute());
-    if set.is_some() {
+    if folder_of_environment().is_some() {
         return None;
     }
     // A place that cannot be used (another's folder lies there) is passed over.
@@ -64,29 +63,15 @@ pub fn volatile_dir() -> Option<PathBuf> {
 
 /// Where records are that were written by default, without creating anything.
 pub(crate) fn default_records() -> Option<PathBuf> {
-    match std::env::var_os("UNEXPIRED_STORE").map(PathBuf::from).filter(|path| path.is_absolute()) {
+    match folder_of_environment() {
         Some(set) => Some(set),
         None => sys::volatile().into_iter().find(|place| sys::check_folder(place).is_ok()).or_else(default_dir),
     }
 }
 
-fn dir_from(set: Option<OsString>, home: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
-    set.map(PathBuf::from).filter(|path| path.is_absolute()).or_else(|| Some(home()?.join(sys::STATE)))
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_variable_names_the_folder_if_it_is_absolute() {
-        let home = || Some(PathBuf::from("/home/alice"));
-        assert_eq!(dir_from(Some("/srv/state".into()), home), Some("/srv/state".into()));
-        for unset in [None, Some("".into()), Some("state".into())] {
-            assert_eq!(dir_from(unset, home), Some(PathBuf::from("/home/alice").join(sys::STATE)));
-        }
-        assert_eq!(dir_from(None, || None), None);
-    }
 
     #[test]
     fn the_folder_must_be_absolute() {

@@ -122,7 +122,7 @@ impl<'a> TokenForm<'a> {
                     ],
                 }
             }),
-            claims: record.claims.map(hex),
+            claims: record.claims.map(|claims| claims.to_hex()),
             took_ms: record.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
             arrived_at: record.arrived_at.map(written),
             short_until: record.short_until.map(written),
@@ -142,13 +142,13 @@ impl<'a> TokenForm<'a> {
                 }
             }),
             rejection: record.rejection.as_ref().map(|rejection| Rejection {
-                digest: hex(rejection.digest),
+                digest: rejection.digest.to_hex(),
                 at: written(rejection.at),
                 strikes: rejection.strikes,
                 blocked_until: rejection.blocked_until.map(written),
             }),
             suspicion: record.suspicion.as_ref().map(|suspicion| Suspicion {
-                digest: hex(suspicion.digest),
+                digest: suspicion.digest.to_hex(),
                 at: written(suspicion.at),
                 not_before: written(suspicion.not_before),
                 strikes: suspicion.strikes,
@@ -171,7 +171,7 @@ impl TokenForm<'_> {
             record.token =
                 Some(Token::restore(Secret::from(token.secret.0), &token.scheme, &token.source, moments).ok()?);
         }
-        record.claims = read.claims.as_deref().and_then(digest);
+        record.claims = read.claims.as_deref().and_then(Digest::from_hex);
         record.took = read.took_ms.map(Duration::from_millis);
         record.arrived_at = read.arrived_at.map(moment);
         record.short_until = read.short_until.map(moment);
@@ -181,7 +181,7 @@ impl TokenForm<'_> {
         };
         record.rejection = match read.rejection {
             Some(rejection) => {
-                let mut restored = RejectionRecord::new(digest(&rejection.digest)?, moment(rejection.at));
+                let mut restored = RejectionRecord::new(Digest::from_hex(&rejection.digest)?, moment(rejection.at));
                 restored.strikes = rejection.strikes;
                 restored.blocked_until = rejection.blocked_until.map(moment);
                 Some(restored)
@@ -191,7 +191,7 @@ impl TokenForm<'_> {
         record.suspicion = match read.suspicion {
             Some(suspicion) => {
                 let (at, not_before) = (moment(suspicion.at), moment(suspicion.not_before));
-                let mut restored = SuspicionRecord::new(digest(&suspicion.digest)?, at, not_before);
+                let mut restored = SuspicionRecord::new(Digest::from_hex(&suspicion.digest)?, at, not_before);
                 restored.strikes = suspicion.strikes;
                 Some(restored)
             }
@@ -230,21 +230,6 @@ fn restored(boot: i64, wall: i64, clocks: Option<Timestamp>) -> Timestamp {
     let Some(now) = clocks.filter(|_| boot != i64::MAX) else { return Timestamp::from_nanos(boot, wall) };
     let ahead = wall.saturating_sub(now.wall_nanos());
     Timestamp::from_nanos(now.boot_nanos().saturating_add(ahead), wall)
-}
-
-fn hex(digest: Digest) -> String {
-    unexpired_core::text::hex(digest.as_bytes())
-}
-
-fn digest(hex: &str) -> Option<Digest> {
-    let mut bytes = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(hex.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(Digest::from_bytes(bytes))
 }
 
 const KINDS: [ErrorKind; 8] = [

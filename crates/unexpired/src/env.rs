@@ -43,10 +43,7 @@ pub fn source_with_identity(
     let seen = std::cell::RefCell::new(std::collections::BTreeMap::new());
     let source = source_from(provider, scope, |name| {
         let value = std::env::var(name).ok();
-        let digest = value.as_deref().map(|value| {
-            let digest = crate::Digest::of(value);
-            crate::text::hex(digest.as_bytes())
-        });
+        let digest = value.as_deref().map(|value| crate::Digest::of(value).to_hex());
         seen.borrow_mut().insert(name.to_owned(), digest.unwrap_or_default());
         value
     })?;

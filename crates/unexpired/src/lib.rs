@@ -75,7 +75,8 @@
 //! | `oauth` | yes | [`oauth`]: any OAuth 2.0 server, by client credentials or by a refresh token |
 //! | `command` | | `command`: tokens and secrets that another program prints |
 //! | `store` | | `store`: crash-safe files for refresh tokens |
-//! | `config` | | `config`: the configuration file; brings all of the above but the backends |
+//! | `keyring` | | the operating system's keyring: `store::FileStore::open_keyring`, `SecretRef::Keyring`; brings `store` |
+//! | `config` | | `config`: the configuration file; brings all of the above but the backends and the keyring |
 //! | `reqwest-middleware` | | `reqwest`: a middleware for `reqwest` 0.13, by `reqwest-middleware` 0.5 |
 //! | `tower` | | `tower`: a layer for every HTTP client that is a `tower` service |
 //! | `tonic` | | `tonic`: a layer and an interceptor for gRPC clients, by `tonic` 0.14; brings `tower` |

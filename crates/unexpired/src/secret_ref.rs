@@ -1,4 +1,4 @@
-//! Where a secret is: a file, an environment variable, the output of a program.
+//! Where a secret is: a file, an environment variable, an entry of the keyring, the output of a program.
 
 use crate::{BoxFuture, ErrorKind, MintError, Secret, SecretSource};
 use std::fmt;
@@ -31,6 +31,16 @@ pub enum SecretRef {
     /// secret and nothing else; one line end after it is not part of it. A program without a path is looked up in the absolute entries of `PATH`.
     #[cfg(feature = "command")]
     Command(Vec<String>),
+    /// An entry of the operating system's keyring: see [`unexpired_store::keyring`]. It is read at every mint, which takes at most 4 s; nobody is
+    /// asked to unlock a keyring that is locked. [`revision`](SecretSource::revision) does not look at it, so a refusal that is remembered
+    /// is not forgotten when the entry changes.
+    #[cfg(feature = "keyring")]
+    Keyring {
+        /// The service.
+        service: String,
+        /// The account at that service.
+        account: String,
+    },
 }
 
 impl SecretRef {
@@ -50,6 +60,12 @@ impl SecretRef {
         Self::Command(argv.into_iter().map(Into::into).collect())
     }
 
+    /// A secret in the operating system's keyring.
+    #[cfg(feature = "keyring")]
+    pub fn keyring(service: impl Into<String>, account: impl Into<String>) -> Self {
+        Self::Keyring { service: service.into(), account: account.into() }
+    }
+
     /// A text that only the same place has. To be digested, not shown: a command's arguments are in it.
     #[cfg(feature = "config")]
     pub(crate) fn place(&self) -> String {
@@ -57,12 +73,15 @@ impl SecretRef {
             Self::File(path) => format!("file\0{}", path.display()),
             Self::Env(name) => format!("env\0{name}"),
             Self::Command(argv) => format!("command\0{}", argv.join("\0")),
+            #[cfg(feature = "keyring")]
+            Self::Keyring { service, account } => format!("keyring\0{service}\0{account}"),
         }
     }
 }
 
 impl SecretRef {
-    /// Whether there is something at the place, without reading it. What a program would print is not asked.
+    /// Whether there is something at the place, without reading it. What a program would print is not asked, and neither is the keyring: it would
+    /// give the secret away.
     #[cfg(feature = "config")]
     pub(crate) fn check(&self) -> Result<(), MintError> {
         match self {
@@ -70,6 +89,8 @@ impl SecretRef {
             Self::Env(name) => read_variable(name).map(drop),
             #[cfg(feature = "command")]
             Self::Command(_) => Ok(()),
+            #[cfg(feature = "keyring")]
+            Self::Keyring { .. } => Ok(()),
         }
     }
 }
@@ -81,6 +102,8 @@ impl SecretSource for SecretRef {
             Self::Env(name) => Box::pin(std::future::ready(read_variable(name))),
             #[cfg(feature = "command")]
             Self::Command(argv) => Box::pin(run(argv.clone())),
+            #[cfg(feature = "keyring")]
+            Self::Keyring { service, account } => Box::pin(keyring::read(service.clone(), account.clone())),
         }
     }
 
@@ -102,6 +125,8 @@ impl fmt::Debug for SecretRef {
             Self::Command(argv) => {
                 write!(f, "SecretRef(command {:?} …)", argv.first().map(String::as_str).unwrap_or_default())
             }
+            #[cfg(feature = "keyring")]
+            Self::Keyring { service, account } => write!(f, "SecretRef(keyring {service}/{account})"),
         }
     }
 }
@@ -193,6 +218,37 @@ async fn run(argv: Vec<String>) -> Result<Secret, MintError> {
     Ok(secret)
 }
 
+#[cfg(feature = "keyring")]
+mod keyring {
+    use super::{ErrorKind, MintError, Secret, off_thread};
+    use unexpired_core::text::one_line;
+    use unexpired_store::keyring::{Keyring, KeyringError, SystemKeyring};
+
+    /// The keyring may be slow, or wait for a person.
+    pub(super) async fn read(service: String, account: String) -> Result<Secret, MintError> {
+        let given_up = || Err(MintError::new(ErrorKind::Unavailable, "asking the keyring was given up"));
+        off_thread(move || read_now(&SystemKeyring::new(), &service, &account)).await.unwrap_or_else(given_up)
+    }
+
+    pub(super) fn read_now(keyring: &dyn Keyring, service: &str, account: &str) -> Result<Secret, MintError> {
+        let entry = one_line(&format!("{service}/{account}"), 80);
+        let wrong = |what: &str| {
+            let remedy = format!("put the secret there: unexpired secret set {entry}");
+            Err(MintError::new(ErrorKind::Misconfigured, format!("the keyring's entry {entry} {what}")).remedy(remedy))
+        };
+        match keyring.get(service, account) {
+            Ok(Some(secret)) if secret.is_empty() => wrong("is empty"),
+            Ok(Some(secret)) => Ok(secret),
+            Ok(None) => wrong("does not exist"),
+            Err(error) => Err(told(&error)),
+        }
+    }
+
+    fn told(error: &KeyringError) -> MintError {
+        MintError::new(ErrorKind::Unavailable, error.what()).remedy(error.remedy())
+    }
+}
+
 /// Without the one line end that editors and `echo` put after a text.
 pub(crate) fn without_line_end(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
@@ -220,6 +276,8 @@ const MAX_SIZE: u64 = 1 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "keyring")]
+    use unexpired_store::keyring::{Keyring, KeyringError};
 
     fn secret_of(place: &SecretRef) -> Result<String, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -265,6 +323,60 @@ mod tests {
         assert!(secret_of(&place).unwrap_err().contains("larger than"));
         assert!(secret_of(&SecretRef::file(folder.path())).unwrap_err().contains("no regular file"));
         assert!(secret_of(&SecretRef::env("UNEXPIRED_TEST_SURELY_UNSET")).unwrap_err().contains("is not set"));
+    }
+
+    /// A keyring with one entry, or none that can be asked.
+    #[cfg(feature = "keyring")]
+    #[derive(Debug)]
+    struct Fake(Option<&'static str>);
+
+    #[cfg(feature = "keyring")]
+    impl Keyring for Fake {
+        fn get(&self, service: &str, account: &str) -> Result<Option<Secret>, KeyringError> {
+            let Some(text) = self.0 else {
+                return Err(KeyringError::new("the keyring is locked", "unlock it"));
+            };
+            Ok(((service, account) == ("corp", "ci")).then(|| Secret::new(text)))
+        }
+
+        fn set(&self, _: &str, _: &str, _: &str) -> Result<(), KeyringError> {
+            unreachable!("it is only read")
+        }
+
+        fn remove(&self, _: &str, _: &str) -> Result<bool, KeyringError> {
+            unreachable!("it is only read")
+        }
+
+        fn check(&self) -> Result<(), KeyringError> {
+            unreachable!("it is only read")
+        }
+
+        fn longest(&self) -> usize {
+            100
+        }
+    }
+
+    #[cfg(feature = "keyring")]
+    #[test]
+    fn an_entry_of_the_keyring() {
+        let read = |held, account| keyring::read_now(&Fake(held), "corp", account);
+        assert_eq!(read(Some("fake"), "ci").unwrap().expose(), "fake");
+        for (held, account, kind, text) in [
+            (
+                Some("fake"),
+                "no",
+                ErrorKind::Misconfigured,
+                "the keyring's entry corp/no does not exist; put the secret there: unexpired secret set corp/no",
+            ),
+            (Some(""), "ci", ErrorKind::Misconfigured, "is empty"),
+            (None, "ci", ErrorKind::Unavailable, "the keyring is locked; unlock it"),
+        ] {
+            let error = read(held, account).unwrap_err();
+            assert!(error.kind() == kind && error.to_string().contains(text), "{error}");
+        }
+        let place = SecretRef::keyring("corp", "ci");
+        assert_eq!(place.revision(), 0, "and nothing was asked");
+        assert_eq!(format!("{place:?}"), "SecretRef(keyring corp/ci)");
     }
 
     #[test]

@@ -3,10 +3,14 @@
 
 mod azurite;
 mod glewlwyd;
+#[cfg(unix)]
+mod gnome_keyring;
 mod oidc_provider;
 
 pub use azurite::Azurite;
 pub use glewlwyd::Glewlwyd;
+#[cfg(unix)]
+pub use gnome_keyring::{GnomeKeyring, SessionBus};
 pub use oidc_provider::{CLIENT_BASIC, CLIENT_POST, OidcProvider, USER_BASIC, USER_PUBLIC};
 
 /// The fake secret of every client that has one. RFC 6749 allows all printable ASCII; these characters break clients

@@ -14,7 +14,7 @@ use crate::signals::End;
 use crate::sys::Keys;
 use std::time::{Duration, SystemTime};
 use unexpired::config::{Export, TokenConfig};
-use unexpired::store::FileStore;
+use unexpired::store::{FileStore, StoreKind};
 use unexpired::text::one_line;
 use unexpired::{Clock as _, Phase, SystemClock, Timestamp, TokenRecord};
 
@@ -30,6 +30,9 @@ pub(crate) fn run(args: &Args, own: &StatusArgs) -> Result<(), Failure> {
         let subject = (token.export() == Export::Allowed).then(|| Subject::configured(&project, name)).transpose()?;
         tokens.push((token, subject));
     }
+    let kind = project.config.store();
+    // Asked for once: it is told why it cannot be looked into, and not once a second.
+    let keyring = if kind == StoreKind::Keyring { shared::open(args, kind)? } else { None };
     runtime()?.block_on(async {
         let mut end = End::listen()?;
         let screen = (out::can_draw() && !own.json).then(Screen::open);
@@ -39,8 +42,10 @@ pub(crate) fn run(args: &Args, own: &StatusArgs) -> Result<(), Failure> {
         }
         loop {
             let now = SystemClock.now();
-            let records: Vec<(&TokenConfig, Option<TokenRecord>)> =
-                tokens.iter().map(|(token, subject)| (*token, subject.as_ref().map(record))).collect();
+            let records: Vec<(&TokenConfig, Option<TokenRecord>)> = tokens
+                .iter()
+                .map(|(token, subject)| (*token, subject.as_ref().map(|subject| record(subject, keyring.as_ref()))))
+                .collect();
             if own.json {
                 out::answer(&format!("{}\n", json(&records, now)))?;
             } else {
@@ -69,8 +74,9 @@ pub(crate) fn run(args: &Args, own: &StatusArgs) -> Result<(), Failure> {
     })
 }
 
-fn record(subject: &Subject) -> TokenRecord {
-    let Some(store) = FileStore::records_by_default() else { return TokenRecord::default() };
+fn record(subject: &Subject, keyring: Option<&FileStore>) -> TokenRecord {
+    let store = keyring.cloned().or_else(|| shared::open_to_look(subject.store));
+    let Some(store) = store else { return TokenRecord::default() };
     let key = subject.stored(store.clone()).key();
     shared::look(&store, &key, &*subject.source)
 }

@@ -11,6 +11,8 @@ mod probe;
 mod proxy;
 mod reject;
 pub(crate) mod run;
+#[cfg(feature = "keyring")]
+mod secret;
 pub(crate) mod setup;
 mod status;
 mod token;
@@ -26,6 +28,11 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
     // Taken out, so that commands can be given both the common options and their own.
     match std::mem::replace(&mut args.command, Command::Man { command: Vec::new() }) {
         Command::Token(own) => token::run(&args, &own),
+        #[cfg(feature = "keyring")]
+        Command::Secret(own) => secret::run(&own),
+        #[cfg(not(feature = "keyring"))]
+        Command::Secret(_) => Err(Failure::new(crate::failure::USAGE, "this build has no keyring")
+            .hint("build it with --features keyring, or keep the secret in a file: { file = \"/path\" }")),
         Command::Reject { name } => reject::run(&args, &name),
         Command::Mint(own) => crate::minter::run(&args, &own),
         Command::Helper(own) => helper::run(&args, own),

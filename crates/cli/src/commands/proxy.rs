@@ -4,13 +4,14 @@ use crate::args::{Args, ProxyArgs, ProxyCommand, ProxyKeyArgs};
 use crate::failure::{Failure, OTHER, USAGE};
 use crate::out;
 use crate::project::{Project, narrate};
+use crate::shared;
 use crate::signals::End;
 use std::path::PathBuf;
 use std::sync::Arc;
 use unexpired::config::{Export, RouteConfig};
-use unexpired::store::{FileStore, default_dir};
+use unexpired::store::{FileStore, StoreKind, default_dir};
 use unexpired::text::one_line;
-use unexpired::{ErrorKind, StoredSource, TokenManager};
+use unexpired::{ErrorKind, StoredSource, TokenManager, TokenStore};
 use unexpired_proxy::{KeyFile, KeySource, Listen, Proxy, Route, TokenCounts};
 use zeroize::Zeroizing;
 
@@ -142,15 +143,16 @@ fn shared_source(args: &Args, project: &Project, token: &str) -> Result<Option<S
     if project.token(token)?.export() == Export::Never {
         return Ok(None);
     }
-    match FileStore::open_default() {
-        Ok(store) => Ok(Some(project.config.stored_source(token, Arc::new(store))?)),
-        Err(error) => {
-            if args.verbose {
-                out::to_stderr(&format!("verbose: tokens are not shared with other processes: {error}"));
-            }
-            Ok(None)
-        }
-    }
+    let config = &project.config;
+    let store: Arc<dyn TokenStore> = match config.store() {
+        // What this process's tokens have in common they share.
+        StoreKind::Memory => config.open_store()?,
+        kind => match shared::open(args, kind)? {
+            Some(store) => Arc::new(store),
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(config.stored_source(token, store)?))
 }
 
 /// The route, opened by `key`; alone at `place`, or with the others.

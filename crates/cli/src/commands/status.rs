@@ -8,7 +8,7 @@ use crate::project::Project;
 use crate::shared::{self, Subject};
 use serde_json::{Value, json};
 use unexpired::config::{Export, TokenConfig};
-use unexpired::store::FileStore;
+use unexpired::store::{FileStore, StoreKind};
 use unexpired::text::one_line;
 use unexpired::{Clock as _, Phase, SystemClock, Timestamp, TokenRecord};
 
@@ -26,13 +26,21 @@ pub(crate) fn run(args: &Args, own: &StatusArgs) -> Result<(), Failure> {
     };
     let tokens: Vec<(&str, &TokenConfig)> =
         names.into_iter().filter_map(|name| Some((name, project.config.token(name)?))).collect();
-    let store = FileStore::open_default();
+    let store = match project.config.store() {
+        StoreKind::Memory => Ok(None),
+        StoreKind::Keyring => FileStore::open_keyring().map(Some),
+        _ => FileStore::open_default().map(Some),
+    };
     let place = match &store {
-        Ok(store) => store.records_path().display().to_string(),
+        Ok(Some(store)) if store.kind() == StoreKind::Keyring => {
+            format!("the keyring; locks in {}", store.path().display())
+        }
+        Ok(Some(store)) => store.records_path().display().to_string(),
+        Ok(None) => "memory: nothing is kept, and each call mints".to_owned(),
         Err(error) => format!("none: {error}"),
     };
     let kept = |name: &str, token: &TokenConfig| -> Result<Option<TokenRecord>, Failure> {
-        let (Ok(store), Export::Allowed) = (&store, token.export()) else { return Ok(None) };
+        let (Ok(Some(store)), Export::Allowed) = (&store, token.export()) else { return Ok(None) };
         let subject = Subject::configured(&project, name)?;
         let key = subject.stored(store.clone()).key();
         Ok(Some(shared::look(store, &key, &*subject.source)))

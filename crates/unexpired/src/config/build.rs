@@ -7,14 +7,18 @@ use crate::{Chain, ErrorKind, MemoryStore, MintError, SecretRef, SecretSource, S
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use unexpired_http::{Client, Roots};
+use unexpired_store::{FileStore, StoreKind};
 
 /// Where refresh tokens are kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stores {
     /// Nowhere: the source is only built to see whether it can be. No file is touched.
     None,
     /// In crash-safe files.
     Files,
+    /// In the operating system's keyring.
+    Keyring,
+    /// In memory: what a server puts in the place of a refresh token would be lost with the process.
+    Memory,
 }
 
 /// One HTTP client for all that trust the same authorities: they share connections. Knows the file's name, for errors.
@@ -52,7 +56,7 @@ impl Clients {
 pub(super) fn source(
     section: &Section,
     clients: &Clients,
-    stores: Stores,
+    stores: &Stores,
 ) -> Result<Arc<dyn TokenSource>, ConfigError> {
     let primary = match section.provider() {
         "entra" => entra(section, clients),
@@ -132,7 +136,7 @@ fn ibm(section: &Section, clients: &Clients) -> Built {
     Ok(Arc::new(builder.build()?))
 }
 
-fn oauth(section: &Section, clients: &Clients, stores: Stores) -> Built {
+fn oauth(section: &Section, clients: &Clients, stores: &Stores) -> Built {
     use unexpired_oauth::{ClientCredentials, RefreshToken, Server};
     let server = match (section.text("issuer"), section.text("token_url")) {
         (Some(issuer), _) => Server::issuer(issuer)?,
@@ -149,7 +153,8 @@ fn oauth(section: &Section, clients: &Clients, stores: Stores) -> Built {
         Some(path) => {
             let records = match stores {
                 Stores::None => memory(),
-                Stores::Files => open_beside(path)?,
+                // This file is where the user wants it, whatever the store is.
+                _ => open_beside(path)?,
             };
             let file = TokenFile::new(path, records);
             let secret = PlacedSecret::new(file.secret(), place(section, "refresh_token_file", clients));
@@ -159,6 +164,13 @@ fn oauth(section: &Section, clients: &Clients, stores: Stores) -> Built {
             let store = match stores {
                 Stores::None => memory(),
                 Stores::Files => open_default()?,
+                Stores::Keyring => Arc::new(FileStore::open_keyring().map_err(|error| {
+                    MintError::new(
+                        ErrorKind::Unavailable,
+                        format!("the store of refresh_token cannot be used: {error}"),
+                    )
+                })?),
+                Stores::Memory => return Err(needs_a_store()),
             };
             let place = section.secret("refresh_token").map(SecretRef::place).unwrap_or_default();
             builder.refresh_token(secret(section, "refresh_token", clients)?).place(&place).store(store)
@@ -261,7 +273,7 @@ fn open_beside(path: &Path) -> Result<Arc<dyn TokenStore>, MintError> {
 /// For `refresh_token`: the state folder.
 fn open_default() -> Result<Arc<dyn TokenStore>, MintError> {
     let set = std::env::var_os("UNEXPIRED_STORE").filter(|folder| !folder.is_empty());
-    if set.is_some_and(|folder| !Path::new(&folder).is_absolute()) {
+    if set.is_some() && StoreKind::of_environment().is_none() {
         return Err(MintError::new(
             ErrorKind::Misconfigured,
             "UNEXPIRED_STORE, where refresh_token is kept when it rotates, is no absolute path",
@@ -276,7 +288,15 @@ fn open_default() -> Result<Arc<dyn TokenStore>, MintError> {
 }
 
 fn open(folder: &Path) -> Result<Arc<dyn TokenStore>, MintError> {
-    Ok(Arc::new(unexpired_store::FileStore::open(folder).map_err(|error| unusable(&error))?))
+    Ok(Arc::new(FileStore::open(folder).map_err(|error| unusable(&error))?))
+}
+
+/// Where the server rotates, the configured token is used up with the first mint, and the next one would be known to nobody once this process ends:
+/// whoever sends a used one has the whole sign-in revoked.
+pub(super) fn needs_a_store() -> MintError {
+    let what = "store = \"memory\" would lose what the server puts in the place of refresh_token";
+    let remedy = "name a refresh_token_file, or set store (or UNEXPIRED_STORE) to \"file\" or \"keyring\"";
+    MintError::new(ErrorKind::Misconfigured, what).remedy(remedy)
 }
 
 fn unusable(error: &StoreError) -> MintError {

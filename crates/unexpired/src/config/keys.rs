@@ -57,6 +57,8 @@ pub(super) enum Shape {
     Port,
     /// An array of HTTP statuses from 400 to 499.
     Statuses,
+    /// `SERVICE/ACCOUNT`.
+    Entry,
     /// A table with the keys of a token.
     Fallback,
 }
@@ -377,6 +379,13 @@ pub(super) const ROUTE: &[Key] = &[
     ),
 ];
 
+/// The keys outside of all tables.
+pub(super) const TOP: &[Key] = &[key("store", &[], Shape::Choice(&["file", "keyring", "memory"])).about(
+    "Where tokens, refresh tokens, failures and rejections are kept ([sharing](../concepts/sharing.md)): in files of this user; in the operating system's keyring, with nothing but locks in files; or nowhere but in the memory of the process. `UNEXPIRED_STORE` overrides it. It stands above all tables.",
+    "`file`",
+    "\"keyring\"",
+)];
+
 /// The keys of a secret reference: exactly one of them.
 pub(super) const SECRET: &[Key] = &[
     key("file", &[], Shape::Path).about(
@@ -390,9 +399,9 @@ pub(super) const SECRET: &[Key] = &[
         "",
         "[\"pass\", \"show\", \"corp\"]",
     ),
-    key("keyring", &[], Shape::Text).about(
-        "An entry of the operating system's keyring. Not built into this version: it is refused with a remedy.",
+    key("keyring", &[], Shape::Entry).about(
+        "An entry of the operating system's keyring, as `SERVICE/ACCOUNT`, read at every mint: put there by `unexpired secret set SERVICE/ACCOUNT`. Only what stands behind the last `/` is the account.",
         "",
-        "\"corp\"",
+        "\"corp/ci-bot\"",
     ),
 ];

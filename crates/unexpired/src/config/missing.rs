@@ -34,6 +34,20 @@ pub(super) fn missing(section: &Section) -> Vec<ConfigError> {
     missing
 }
 
+/// The refresh tokens of a token and its fallbacks that a store in memory would lose.
+pub(super) fn store(section: &Section) -> Vec<ConfigError> {
+    let mut lost = Vec::new();
+    let mut next = Some(section);
+    while let Some(section) = next {
+        if section.text("grant") == Some("refresh_token") && section.has("refresh_token") {
+            let at = format!("{}.refresh_token", section.path);
+            lost.push(placed(&super::build::needs_a_store(), section.line_of("refresh_token"), at));
+        }
+        next = section.fallback();
+    }
+    lost
+}
+
 fn placed(error: &MintError, line: u32, key: String) -> ConfigError {
     ConfigError::new(error.message(), error.remedy_text().unwrap_or_default()).at(line, key)
 }

@@ -59,7 +59,9 @@ pub use schema::schema;
 
 pub use crate::{HostPattern, hosts_allow};
 
-use crate::{ErrorKind, SecretRef, StoredSource, TokenManager, TokenManagerBuilder, TokenSource, TokenStore};
+use crate::{
+    ErrorKind, MemoryStore, SecretRef, StoredSource, TokenManager, TokenManagerBuilder, TokenSource, TokenStore,
+};
 use section::{Reader, Section};
 use std::fmt;
 use std::io::Read as _;
@@ -67,6 +69,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use toml::de::DeTable;
+use unexpired_store::{FileStore, StoreKind};
 
 /// A configuration that was read and checked.
 #[derive(Clone)]
@@ -75,6 +78,9 @@ pub struct Config {
     tokens: Vec<TokenConfig>,
     routes: Vec<RouteConfig>,
     clients: build::Clients,
+    top: Section,
+    /// What there is with `store = "memory"`: one for all tokens.
+    memory: MemoryStore,
 }
 
 impl Config {
@@ -126,7 +132,8 @@ impl Config {
                 return Err(vec![wrong.at(line, "").in_file(name)]);
             }
         };
-        let (tokens, routes) = reader.document(parsed.get_ref());
+        let (top, tokens, routes) = reader.document(parsed.get_ref());
+        rules::check_top(&top, &mut reader);
         for (_, route) in &routes {
             rules::check_route(route, &tokens, &mut reader);
             rules::check_bearer(route, &tokens, &mut reader);
@@ -138,7 +145,7 @@ impl Config {
             // What the provider itself has to say, once the keys are right.
             let clean = reader.errors.len() == before
                 && !reader.errors.iter().any(|error| error.key().starts_with(&format!("{}.", section.path)));
-            if clean && let Err(error) = build::source(section, &clients, build::Stores::None) {
+            if clean && let Err(error) = build::source(section, &clients, &build::Stores::None) {
                 reader.errors.push(error);
             }
         }
@@ -151,6 +158,8 @@ impl Config {
                 tokens: in_order(tokens).map(token).collect(),
                 routes: in_order(routes).map(route).collect(),
                 clients,
+                top,
+                memory: MemoryStore::new(),
             });
         }
         errors.sort_by_key(|error| error.line());
@@ -202,7 +211,7 @@ impl Config {
     }
 
     /// What the configuration names and this machine does not have, or this user may not read: files of secrets, `ca_file`,
-    /// `refresh_token_file`, environment variables. In the order of the lines. Nothing is read and no program is run; so a secret that a program
+    /// `refresh_token_file`, environment variables; and a store that a refresh token needs. In the order of the lines. Nothing is read and no program is run; so a secret that a program
     /// prints is not looked for.
     ///
     /// ```
@@ -217,6 +226,9 @@ impl Config {
     pub fn missing(&self) -> Vec<ConfigError> {
         let mut missing: Vec<ConfigError> =
             self.tokens.iter().flat_map(|token| missing::missing(&token.section)).collect();
+        if self.store() == StoreKind::Memory {
+            missing.extend(self.tokens.iter().flat_map(|token| missing::store(&token.section)));
+        }
         missing.sort_by_key(ConfigError::line);
         missing.into_iter().map(|error| error.in_file(&self.file)).collect()
     }
@@ -229,7 +241,61 @@ impl Config {
     /// refresh tokens cannot be used.
     pub fn source(&self, name: &str) -> Result<Arc<dyn TokenSource>, ConfigError> {
         let token = self.existing(name)?;
-        build::source(&token.section, &self.clients, build::Stores::Files).map_err(|error| error.in_file(&self.file))
+        build::source(&token.section, &self.clients, &self.stores()).map_err(|error| error.in_file(&self.file))
+    }
+
+    /// Where tokens are kept: what `UNEXPIRED_STORE` says, else what `store` says.
+    ///
+    /// ```
+    /// use unexpired::config::Config;
+    /// use unexpired::store::StoreKind;
+    ///
+    /// # if std::env::var_os("UNEXPIRED_STORE").is_none() {
+    /// assert_eq!(Config::parse("store = 'memory'", "config.toml")?.store(), StoreKind::Memory);
+    /// # }
+    /// # Ok::<(), unexpired::config::ConfigError>(())
+    /// ```
+    pub fn store(&self) -> StoreKind {
+        StoreKind::of_environment().unwrap_or_else(|| self.configured_store())
+    }
+
+    /// Where tokens are kept where `UNEXPIRED_STORE` does not say otherwise.
+    pub fn configured_store(&self) -> StoreKind {
+        self.top.text("store").and_then(StoreKind::named).unwrap_or_default()
+    }
+
+    /// The [`store`](Self::store) itself. The one in memory is the same at each call, and for each clone of this configuration; it ends with the process.
+    ///
+    /// ```no_run
+    /// # fn example(config: unexpired::config::Config) -> Result<(), unexpired::config::ConfigError> {
+    /// let source = config.stored_source("corp", config.open_store()?)?;
+    /// # let _ = source;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Misconfigured`](ErrorKind::Misconfigured) or [`Unavailable`](ErrorKind::Unavailable): the folder cannot be used; the keyring cannot be
+    /// reached, is locked, or is not built in. Another kind of store never takes the place of the one that is wanted.
+    pub fn open_store(&self) -> Result<Arc<dyn TokenStore>, ConfigError> {
+        let opened: Result<Arc<dyn TokenStore>, _> = match self.store() {
+            StoreKind::Memory => return Ok(Arc::new(self.memory.clone())),
+            StoreKind::Keyring => FileStore::open_keyring().map(|store| Arc::new(store) as _),
+            _ => FileStore::open_default().map(|store| Arc::new(store) as _),
+        };
+        opened.map_err(|error| {
+            let error = ConfigError::new(error.to_string(), "").with_kind(ErrorKind::Unavailable).in_file(&self.file);
+            if self.top.has("store") { error.at(self.top.line_of("store"), "store") } else { error }
+        })
+    }
+
+    fn stores(&self) -> build::Stores {
+        match self.store() {
+            StoreKind::Memory => build::Stores::Memory,
+            StoreKind::Keyring => build::Stores::Keyring,
+            _ => build::Stores::Files,
+        }
     }
 
     /// A manager of a token, with its `min_ttl`: to be built, after clock, runtime or observer are set where they are wanted.

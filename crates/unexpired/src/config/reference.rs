@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 /// ```
 pub fn reference() -> String {
     let mut page = String::from(HEAD);
+    section(&mut page, "Above all tables", TOP, "", keys::TOP.iter());
     section(
         &mut page,
         "Common keys",
@@ -66,6 +67,7 @@ fn shape(key: &Key) -> String {
         Shape::Duration => "duration".to_owned(),
         Shape::Choice(choices) => quoted(choices),
         Shape::Choices(choices) => format!("array of {}", quoted(choices)),
+        Shape::Entry => "string `\"SERVICE/ACCOUNT\"`".to_owned(),
         Shape::Path => "path from the root".to_owned(),
         Shape::Url => "`https://` URL; `http://` for loopback only".to_owned(),
         Shape::Secret => "secret reference".to_owned(),
@@ -106,6 +108,8 @@ provider = \"command\"
 command  = [\"az\", \"account\", \"get-access-token\", \"--scope\", \"https://cognitiveservices.azure.us/.default\", \"--output\", \"json\"]
 ```
 ";
+
+const TOP: &str = "What is said once for all tokens.";
 
 const ROUTES: &str = "\
 A route names a token and where requests go with it: what `unexpired proxy` serves ([proxy](../proxy.md)). If the token has `hosts`, the upstream's

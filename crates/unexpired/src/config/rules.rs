@@ -23,6 +23,16 @@ pub(super) fn check(section: &Section, reader: &mut Reader) {
     }
 }
 
+/// Checks the keys above all tables.
+#[cfg_attr(feature = "keyring", allow(unused_variables, reason = "then every store is built in"))]
+pub(super) fn check_top(section: &Section, reader: &mut Reader) {
+    #[cfg(not(feature = "keyring"))]
+    if section.text("store") == Some("keyring") {
+        let remedy = "build it with --features keyring, or set store to \"file\" or \"memory\"";
+        reader.wrong(section.line_of("store"), "store", super::section::NO_KEYRING, remedy);
+    }
+}
+
 /// Checks a route: that its token exists and may go there, and what its keys must say together.
 pub(super) fn check_route(section: &Section, tokens: &[(String, Section)], reader: &mut Reader) {
     let Some(token) = section.text("token") else { return };

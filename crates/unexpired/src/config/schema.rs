@@ -29,15 +29,16 @@ pub fn schema() -> String {
             "additionalProperties": { "$ref": reference },
         })
     };
+    let mut properties: Map<String, Value> =
+        keys::TOP.iter().map(|key| (key.name.to_owned(), described(key))).collect();
+    properties.insert("token".into(), named("#/$defs/token", "The tokens, by name."));
+    properties.insert("route".into(), named("#/$defs/route", "What the proxy serves, by name."));
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of unexpired",
         "type": "object",
         "additionalProperties": false,
-        "properties": {
-            "token": named("#/$defs/token", "The tokens, by name."),
-            "route": named("#/$defs/route", "What the proxy serves, by name."),
-        },
+        "properties": properties,
         "$defs": {
             "token": token(false),
             "fallback": token(true),
@@ -119,6 +120,7 @@ fn shape(shape: Shape) -> Value {
     let strings = || json!({ "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1 });
     match shape {
         Shape::Text | Shape::Script => text(),
+        Shape::Entry => json!({ "type": "string", "pattern": ENTRY }),
         Shape::Path => json!({ "type": "string", "pattern": PATH }),
         Shape::Url => json!({ "type": "string", "pattern": URL }),
         Shape::Texts => json!({ "anyOf": [text(), strings()] }),
@@ -141,10 +143,9 @@ fn shape(shape: Shape) -> Value {
     }
 }
 
-/// Exactly one place. The keyring is left out: it is refused.
+/// Exactly one place.
 fn secret() -> Value {
-    let keys: Vec<&Key> = keys::SECRET.iter().filter(|key| key.name != "keyring").collect();
-    let mut object = table(&keys);
+    let mut object = table(&keys::SECRET.iter().collect::<Vec<_>>());
     object.insert("minProperties".into(), json!(1));
     object.insert("maxProperties".into(), json!(1));
     object.insert("description".into(), json!("Where a secret is; it does not stand in this file."));
@@ -153,5 +154,7 @@ fn secret() -> Value {
 
 /// From the root, as Unix or Windows write it.
 const PATH: &str = r"^(/|[A-Za-z]:[\\/]|\\\\)";
+/// A service and an account.
+const ENTRY: &str = "^.+/[^/]+$";
 /// HTTPS, or loopback.
 const URL: &str = r"^([Hh][Tt][Tt][Pp][Ss]://|[Hh][Tt][Tt][Pp]://(localhost|127(\.[0-9]+){3}|\[::1\])([:/?]|$))";

@@ -170,6 +170,10 @@ impl Section {
                     texts.push("command".to_owned());
                     texts.extend(argv.iter().cloned());
                 }
+                #[cfg(feature = "keyring")]
+                Value::Secret(SecretRef::Keyring { service, account }) => {
+                    texts.extend(["keyring".to_owned(), service.clone(), account.clone()]);
+                }
                 Value::Map(map) => texts.extend(map.iter().flat_map(|(name, value)| [name.clone(), value.clone()])),
                 Value::Fallback(section) => texts.extend(section.identity()),
             }
@@ -244,9 +248,10 @@ impl Reader {
         self.errors.push(ConfigError::new(what, remedy).at(line, key));
     }
 
-    /// The tables `[token.…]` and `[route.…]`.
-    pub(super) fn document(&mut self, root: &Table<'_>) -> (Named, Named) {
+    /// The keys above all tables, and the tables `[token.…]` and `[route.…]`.
+    pub(super) fn document(&mut self, root: &Table<'_>) -> (Section, Named, Named) {
         let (mut tokens, mut routes) = (Vec::new(), Vec::new());
+        let mut top = Section::default();
         for (name, item) in root {
             let key: &str = name.get_ref();
             let line = self.line_of_name(name);
@@ -254,13 +259,18 @@ impl Reader {
                 "token" => self
                     .named(name, item, &mut tokens, |reader, table, line, path| reader.token(table, line, path, false)),
                 "route" => self.named(name, item, &mut routes, Self::route),
+                _ if let Some(key) = keys::TOP.iter().find(|top| top.name == key) => {
+                    if let Some(value) = self.value(key, item, line, key.name) {
+                        top.values.insert(key.name, (line, value));
+                    }
+                }
                 _ if keys::token_key(key).is_some() => {
                     self.wrong(line, shown(key), "this key stands outside of a token", "put it under [token.NAME]");
                 }
-                _ => self.unknown(line, "", key, &["token", "route"]),
+                _ => self.unknown(line, "", key, &["token", "route", "store"]),
             }
         }
-        (tokens, routes)
+        (top, tokens, routes)
     }
 
     fn named(
@@ -379,7 +389,7 @@ impl Reader {
     fn value(&mut self, key: &Key, item: &Item<'_>, line: u32, at: &str) -> Option<Value> {
         let value = item.get_ref();
         match key.shape {
-            Shape::Text => self.text(key, item, line, at).map(Value::Text),
+            Shape::Text | Shape::Entry => self.text(key, item, line, at).map(Value::Text),
             Shape::Script => match value.as_str() {
                 Some(text) if !text.trim().is_empty() && !text.contains('\0') => Some(Value::Text(text.to_owned())),
                 Some(_) => self.no(line, at, "is empty, or holds a NUL character", &example(key)),
@@ -553,7 +563,7 @@ impl Reader {
                 "file" => self.path(item, line, &inner, &example(key)).map(SecretRef::File),
                 "env" => self.env_name(key, item, line, &inner).map(SecretRef::Env),
                 "command" => self.secret_command(key, item, line, &inner),
-                _ => self.no(line, &inner, "the keyring is not built into this version", SECRET_REMEDY),
+                _ => self.keyring(key, item, line, &inner),
             };
             found.extend(secret);
         }
@@ -574,6 +584,28 @@ impl Reader {
                 None
             }
         }
+    }
+
+    #[cfg(feature = "keyring")]
+    fn keyring(&mut self, key: &Key, item: &Item<'_>, line: u32, at: &str) -> Option<SecretRef> {
+        let text = self.text(key, item, line, at)?;
+        match text.rsplit_once('/') {
+            Some((service, account)) if !service.is_empty() && !account.is_empty() => {
+                Some(SecretRef::keyring(service, account))
+            }
+            // What is none may be the secret itself: it is not shown.
+            _ => self.no(line, at, "is not of the form SERVICE/ACCOUNT", &example(key)),
+        }
+    }
+
+    #[cfg(not(feature = "keyring"))]
+    fn keyring(&mut self, _: &Key, _: &Item<'_>, line: u32, at: &str) -> Option<SecretRef> {
+        self.no(
+            line,
+            at,
+            NO_KEYRING,
+            "build it with --features keyring, or write { file = \"/path\" } or { env = \"NAME\" }",
+        )
     }
 
     fn env_name(&mut self, key: &Key, item: &Item<'_>, line: u32, at: &str) -> Option<String> {
@@ -680,8 +712,7 @@ fn alike(one: &str, other: &str) -> bool {
 
 /// A digest of what an environment variable holds now; empty if it is not set.
 fn variable_digest(name: &str) -> String {
-    std::env::var_os(name)
-        .map_or_else(String::new, |value| crate::text::hex(crate::Digest::of(&value.to_string_lossy()).as_bytes()))
+    std::env::var_os(name).map_or_else(String::new, |value| crate::Digest::of(&value.to_string_lossy()).to_hex())
 }
 
 /// Keys that say who gets a token, not what it is.
@@ -691,3 +722,6 @@ const DURATION_REMEDY: &str = "write it as \"10m\", \"90s\" or \"1h30m\"";
 
 pub(super) const SECRET_REMEDY: &str =
     "write { file = \"/path\" }, { env = \"NAME\" } or { command = [\"program\", \"argument\"] }";
+
+#[cfg(not(feature = "keyring"))]
+pub(super) const NO_KEYRING: &str = "this build has no keyring";

@@ -21,7 +21,7 @@ fn error_of(text: &str) -> String {
 fn errors_name_file_line_key_and_remedy() {
     let rows: &[(&str, &str)] = &[
         ("[tokens.x]", "c.toml:1: tokens: there is no such key; did you mean `token`?"),
-        ("\n\n[other]", "c.toml:3: other: there is no such key; known here: token, route"),
+        ("\n\n[other]", "c.toml:3: other: there is no such key; known here: token, route, store"),
         ("scope = 'x'", "c.toml:1: scope: this key stands outside of a token; put it under [token.NAME]"),
         (
             "[token]\nprovider = 'ibm'",
@@ -74,9 +74,23 @@ fn errors_name_file_line_key_and_remedy() {
             "c.toml:3: token.t.api_key.env: is no name of an environment variable; write it as env = \"CORP_SECRET\"",
         ),
         (
-            "[token.t]\nprovider = 'ibm'\napi_key = { keyring = 'x' }",
-            "c.toml:3: token.t.api_key.keyring: the keyring is not built into this version; write { file = \"/path\" }, { env = \"NAME\" } or { command = [\"program\", \"argument\"] }",
+            "[token.t]\nprovider = 'ibm'\napi_key = { keyring = 'hunter2' }",
+            if cfg!(feature = "keyring") {
+                "c.toml:3: token.t.api_key.keyring: is not of the form SERVICE/ACCOUNT; write it as keyring = \"corp/ci-bot\""
+            } else {
+                "c.toml:3: token.t.api_key.keyring: this build has no keyring; build it with --features keyring, or write { file = \"/path\" } or { env = \"NAME\" }"
+            },
         ),
+        ("store = 'memroy'", "c.toml:1: store: there is no such value; did you mean \"memory\"?"),
+        (
+            "store = '/srv/state'",
+            "c.toml:1: store: there is no such value; write one of \"file\", \"keyring\", \"memory\"",
+        ),
+        (
+            "store = true",
+            "c.toml:1: store: must be a string, and is true or false; write one of \"file\", \"keyring\", \"memory\"",
+        ),
+        ("stor = 'file'", "c.toml:1: stor: there is no such key; did you mean `store`?"),
         (
             "[token.t]\nprovider = 'ibm'\napi_key = { command = 'pass' }",
             "c.toml:3: token.t.api_key.command: must be an array of strings, and is a string; write it as command = [\"pass\", \"show\", \"corp\"]",
@@ -673,6 +687,7 @@ fn the_schema_refuses_what_the_parser_refuses() {
     for secret in ["'hunter2'", "{}", "{ file = 'rel' }", "{ env = 'A', file = '/b' }", "{ keyring = 'x' }"] {
         texts.push(format!("[token.t]\nprovider = 'ibm'\napi_key = {secret}"));
     }
+    texts.extend(["store = 'disk'", "store = 1"].map(str::to_owned));
     for text in texts {
         assert_ne!(Config::problems(&text, "c.toml"), [], "{text}");
         assert!(fits_the_schema(&text).is_err(), "{text}");
@@ -693,6 +708,44 @@ fn the_schema_knows_every_key() {
     assert_eq!(schema["$defs"]["token"]["allOf"].as_array().unwrap().len(), keys::PROVIDERS.len());
     // The names in both lists of providers are the same.
     assert_eq!(keys::PROVIDERS.map(|(name, _)| name), keys::PROVIDER_NAMES);
+}
+
+#[test]
+fn where_tokens_are_kept_stands_above_all_tables() {
+    for (text, kind) in
+        [("", StoreKind::File), ("store = 'file'", StoreKind::File), ("store = 'memory'", StoreKind::Memory)]
+    {
+        let config = Config::parse(&format!("{text}\n{PREFIX}"), "c.toml").unwrap();
+        assert_eq!(config.configured_store(), kind);
+    }
+    let keyring = Config::parse("store = 'keyring'", "c.toml").map(|config| config.configured_store());
+    if cfg!(feature = "keyring") {
+        assert_eq!(keyring.unwrap(), StoreKind::Keyring);
+    } else {
+        let expected = "c.toml:1: store: this build has no keyring; build it with --features keyring, or set store to \"file\" or \"memory\"";
+        assert_eq!(keyring.unwrap_err().to_string(), expected);
+    }
+}
+
+#[cfg(feature = "keyring")]
+#[test]
+fn an_entry_of_the_keyring_is_a_service_and_an_account() {
+    let config = |entry: &str| {
+        Config::parse(&format!("[token.t]\nprovider = 'ibm'\napi_key = {{ keyring = '{entry}' }}"), "c.toml")
+    };
+    for (entry, service, account) in
+        [("corp/ci", "corp", "ci"), ("https://iam.example.com/bot", "https://iam.example.com", "bot")]
+    {
+        let config = config(entry).unwrap();
+        let [(_, _, secret)] = config.tokens[0].section.secrets()[..] else { panic!("one secret") };
+        assert_eq!(*secret, SecretRef::keyring(service, account));
+        // Nobody is asked for it.
+        assert_eq!((config.missing(), config.warnings()), (vec![], vec![]));
+    }
+    assert_ne!(config("a/b").unwrap().tokens[0].identity(), config("a/c").unwrap().tokens[0].identity());
+    for entry in ["corp", "/ci", "corp/", "/"] {
+        assert!(config(entry).is_err(), "{entry}");
+    }
 }
 
 /// Errors name them as a remedy.

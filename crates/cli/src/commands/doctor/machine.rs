@@ -7,14 +7,22 @@ use crate::sys;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use unexpired::store::{FileStore, default_dir};
+use unexpired::store::{FileStore, StoreKind, default_dir};
 
-pub(super) fn examine(look: &Look, report: &mut Report) {
+pub(super) fn examine(look: &Look, kind: StoreKind, report: &mut Report) {
     report.ok("version", format!("unexpired {VERSION}"));
     user(look, report);
-    store(look, report);
-    records(look, report);
-    locks(report);
+    if kind == StoreKind::Memory {
+        report.ok("store", "memory: no token is kept, and each call mints");
+        proxy_keys(report);
+    } else {
+        store(look, report);
+        match kind {
+            StoreKind::Keyring => keyring(report),
+            _ => records(look, report),
+        }
+        locks(report);
+    }
     clock(report);
     certificates(look, report);
 }
@@ -52,8 +60,8 @@ fn user(look: &Look, report: &mut Report) {
 }
 
 fn store(look: &Look, report: &mut Report) {
-    let set = look.var("UNEXPIRED_STORE").map(PathBuf::from);
-    if set.as_ref().is_some_and(|path| !path.is_absolute()) {
+    let set = look.var("UNEXPIRED_STORE").filter(|text| text.to_str().and_then(StoreKind::named).is_none());
+    if set.is_some() && StoreKind::of_environment().is_none() {
         report.warn("store", "UNEXPIRED_STORE is a relative path and not used", "set it to an absolute path");
     }
     let Some(folder) = default_dir() else {
@@ -68,10 +76,7 @@ fn store(look: &Look, report: &mut Report) {
             Ok(()) => report.ok("store", format!("{shown}, yours alone")),
         },
     }
-    let keys = folder.join("proxy-keys.json");
-    if let Some((what, remedy)) = exposed(&keys, true) {
-        report.fail("store", what, format!("{remedy}, then unexpired proxy key ROUTE --rotate"));
-    }
+    proxy_keys(report);
     if let Some(kind) = file_system(&folder).filter(|kind| is_shared(kind)) {
         report.warn(
             "store",
@@ -93,6 +98,29 @@ fn store(look: &Look, report: &mut Report) {
             report.warn("store", what, "if a sign-in was lost with it, sign in again; then remove it");
         }
     }
+}
+
+/// The proxy's local keys, which lie there whatever the store is.
+fn proxy_keys(report: &mut Report) {
+    let keys = default_dir().map(|folder| folder.join("proxy-keys.json"));
+    if let Some((what, remedy)) = keys.and_then(|keys| exposed(&keys, true)) {
+        report.fail("store", what, format!("{remedy}, then unexpired proxy key ROUTE --rotate"));
+    }
+}
+
+/// Whether the keyring, in which the records are, can be used. No entry is looked at.
+#[cfg(feature = "keyring")]
+fn keyring(report: &mut Report) {
+    use unexpired::store::keyring::{Keyring as _, SystemKeyring};
+    match SystemKeyring::new().check() {
+        Ok(()) => report.ok("records", "in the keyring, which is unlocked"),
+        Err(error) => report.fail("records", error.what(), error.remedy()),
+    }
+}
+
+#[cfg(not(feature = "keyring"))]
+fn keyring(report: &mut Report) {
+    report.fail("records", "this build has no keyring", "build it with --features keyring, or set store = \"file\"");
 }
 
 fn records(look: &Look, report: &mut Report) {

@@ -16,7 +16,7 @@ use unexpired::text::one_line;
 pub(crate) fn run(args: &Args, own: &DoctorArgs) -> Result<(), Failure> {
     let look = Look::here();
     let mut report = Report::default();
-    machine::examine(&look, &mut report);
+    machine::examine(&look, tokens::store(args), &mut report);
     tokens::examine(args, &mut report);
     if let Some(client) = own.client {
         clients::examine(client, &look, &mut report);

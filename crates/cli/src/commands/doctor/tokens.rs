@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 use unexpired::config::{Config, ConfigError, Export};
-use unexpired::store::FileStore;
+use unexpired::store::StoreKind;
 use unexpired::{Clock as _, ErrorKind, SystemClock, Timestamp};
 
 pub(super) fn examine(args: &Args, report: &mut Report) {
@@ -54,6 +54,12 @@ pub(super) fn examine(args: &Args, report: &mut Report) {
     ports(&project.config, report);
 }
 
+/// Where tokens are kept, as far as that is known.
+pub(super) fn store(args: &Args) -> StoreKind {
+    let config = path(args).ok().and_then(|path| Config::load(&path).ok());
+    config.map_or_else(|| StoreKind::of_environment().unwrap_or_default(), |config| config.store())
+}
+
 /// All that is wrong, if the file itself was trusted; else why not.
 fn problems(error: &ConfigError, path: &std::path::Path) -> Vec<String> {
     let all = error.line().and_then(|_| std::fs::read_to_string(path).ok());
@@ -63,7 +69,7 @@ fn problems(error: &ConfigError, path: &std::path::Path) -> Vec<String> {
 
 /// What the store says of each token; and whether the wall clock was set since one arrived.
 fn kept(project: &Project, report: &mut Report) {
-    let Some(store) = FileStore::records_by_default() else { return };
+    let Some(store) = shared::open_to_look(project.config.store()) else { return };
     let now = SystemClock.now();
     let mut step = Duration::ZERO;
     for token in project.config.tokens().filter(|token| token.export() == Export::Allowed) {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use unexpired::config::{Export, TokenConfig};
-use unexpired::store::{FileStore, Locked};
+use unexpired::store::{FileStore, Locked, StoreKind};
 use unexpired::{
     Challenge, Clock as _, Error, ErrorKind, Event, StoreKey, SystemClock, Timestamp, Token, TokenManager,
     TokenOptions, TokenRecord, TokenSource,
@@ -34,13 +34,15 @@ pub(crate) fn run(args: &Args, own: &WatchArgs) -> Result<(), Failure> {
     let mut file = own.file.as_ref().map(|_| file(own, token)).transpose()?;
     let hooks = hooks(own)?;
     let subject = Subject::configured(&project, &own.name)?;
-    let kept = match FileStore::open_default() {
-        Ok(store) => Some(Kept::new(store, &subject)),
-        Err(error) => {
-            out::to_stderr(&format!("warning: the token is not shared with other processes: {error}"));
-            None
-        }
+    let kept = match subject.store {
+        StoreKind::File => FileStore::open_default()
+            .inspect_err(|error| {
+                out::to_stderr(&format!("warning: the token is not shared with other processes: {error}"));
+            })
+            .ok(),
+        kind => shared::open(args, kind)?,
     };
+    let kept = kept.map(|store| Kept::new(store, &subject));
     let _lock = match (&kept, &file) {
         (Some(kept), Some(file)) => Some(kept.alone(file)?),
         _ => None,
