@@ -124,7 +124,7 @@ fn root() -> PathBuf {
 }
 
 /// How the variables begin that anything in this project could read.
-const PREFIXES: [&str; 27] = [
+const PREFIXES: [&str; 31] = [
     "UNEXPIRED_",
     "XDG_",
     "HOME",
@@ -152,4 +152,8 @@ const PREFIXES: [&str; 27] = [
     "CARGO_REGISTRY_",
     "CLAUDE_CODE_",
     "GITHUB_",
+    "LISTEN_",
+    "NOTIFY_",
+    "USERDOMAIN",
+    "PROGRAMDATA",
 ];
