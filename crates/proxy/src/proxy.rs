@@ -18,9 +18,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use unexpired_core::{ErrorKind, MintError};
 
@@ -49,7 +49,7 @@ impl Proxy {
             replay_each: 16 << 20,
             replay_all: 64 << 20,
             limits: Limits { connections: 1024, head_time: Duration::from_secs(30), grace: Duration::from_secs(30) },
-            peers: Peers::default(),
+            peers: Peers { users: None, told: None, leaving: Arc::new(Semaphore::new(16)) },
         }
     }
 
@@ -159,10 +159,15 @@ async fn accept(
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
-            // Before anything is read, so that a stranger costs no more than this.
+            // Before anything is looked at, so that a stranger costs little, and takes nobody's seat.
             Ok(accepted) if !peers.admit(&accepted) => {
                 door.house.strangers.fetch_add(1, Ordering::Relaxed);
-                accepted.say(STRANGER);
+                if let Ok(place) = peers.leaving.clone().try_acquire_owned() {
+                    connections.spawn(async move {
+                        accepted.see_out(STRANGER).await;
+                        drop(place);
+                    });
+                }
             }
             Ok(accepted) => match Seat::take(&door.house, limits.connections) {
                 Some(seat) => {
@@ -205,12 +210,35 @@ impl Accepted {
     }
 }
 
+impl Accepted {
+    /// Says why it goes no further, and takes what the client was about to send: one that finds the connection closed before it has sent its request
+    /// may not look for the answer.
+    async fn see_out(self, answer: &[u8]) {
+        let seen_out = async {
+            match self {
+                Self::Tcp(stream) => discard(stream, answer).await,
+                #[cfg(unix)]
+                Self::Unix(stream) => discard(stream, answer).await,
+            }
+        };
+        // Either way it is closed now.
+        let _ = tokio::time::timeout(LEAVING, seen_out).await;
+    }
+}
+
+async fn discard(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) -> io::Result<()> {
+    stream.write_all(answer).await?;
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(MOST_HEAD as u64), &mut tokio::io::sink()).await.map(drop)
+}
+
 /// Who may connect, by the user that the system vouches for.
-#[derive(Default)]
 struct Peers {
     /// Everybody who can reach the socket, if none.
     users: Option<Vec<u32>>,
     told: Option<Box<dyn Fn(Option<u32>) + Send + Sync>>,
+    /// Places for those who are told no; beyond them connections are just closed.
+    leaving: Arc<Semaphore>,
 }
 
 impl Peers {
@@ -422,4 +450,6 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: applicat
 const STRANGER: &[u8] = b"HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: 124\r\nconnection: close\r\n\r\n{\"error\":{\"message\":\"unexpired: this user may not connect\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"forbidden\"}}\n";
 const MOST_HEAD: usize = 64 << 10;
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How long one who is told no may take to hear it.
+const LEAVING: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
