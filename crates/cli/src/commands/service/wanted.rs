@@ -54,8 +54,8 @@ pub(super) fn service(args: &Args, own: &InstallArgs) -> Result<(Service, Vec<St
 
 /// Where the service finds its configuration: the same file at every start, wherever it is started.
 fn config_path(args: &Args, system: bool) -> Result<PathBuf, Failure> {
-    let named = args.config.clone().or_else(|| env::text("UNEXPIRED_CONFIG").map(PathBuf::from));
-    let path = match named {
+    // The variables of whoever installs it do not decide what the machine's service does.
+    let path = match args.config.clone() {
         Some(path) => path,
         None if system && cfg!(windows) => {
             let folder = env::text("PROGRAMDATA").unwrap_or_else(|| "C:\\ProgramData".to_owned());
