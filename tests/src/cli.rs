@@ -149,6 +149,11 @@ impl Lab {
         self.stats().pointer("/requests/oauth").and_then(Value::as_u64).expect("the lab counts")
     }
 
+    /// Where the lab is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// What `GET /lab/stats` says.
     ///
     /// # Panics
@@ -239,6 +244,20 @@ impl Client {
     /// If it ends before, or after 60 s.
     pub fn until(&mut self, mut so: impl FnMut() -> bool) {
         self.0.within(LIMIT, |_| so().then_some(()));
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.0.runs()
+    }
+
+    /// Tells it to end.
+    ///
+    /// # Panics
+    /// If there is no `kill`.
+    pub fn terminate(&self) {
+        let told = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().expect("kill runs");
+        assert!(told.success(), "it has ended before");
     }
 
     /// Waits for its end.

@@ -106,6 +106,11 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Its number: the shell that starts it becomes it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it wrote to stdout so far.
     pub(crate) fn stdout(&self) -> String {
         read(&self.home.path().join("stdout"))

@@ -83,9 +83,17 @@ pub(crate) enum Command {
     ///
     /// A client is given the URL of its route and the route's local key; it never holds the token. A request whose token is refused all the
     /// same is sent again with a new one before the client has seen anything. What is served where is told on stderr. The pages /-/healthz,
-    /// /-/readyz and /-/metrics are there too; the last needs the key of `unexpired proxy key --metrics`. Ends on SIGINT and SIGTERM.
+    /// /-/readyz and /-/metrics are there too; the last needs the key of `unexpired proxy key --metrics`. Listeners that systemd hands over
+    /// are used in the place of its own; `unexpired service` sets that up. Ends on SIGINT and SIGTERM.
     #[command(after_help = PROXY_EXAMPLES, args_conflicts_with_subcommands = true, override_usage = PROXY_USAGE)]
     Proxy(ProxyArgs),
+
+    /// Keep the proxy running: as a service of this user, or of the machine under an account of its own
+    ///
+    /// On Linux two units of systemd, of which one holds the sockets, so that nobody is refused while the proxy starts again; on macOS a launchd agent or
+    /// daemon; on Windows a task.
+    #[command(subcommand, after_help = crate::commands::service::EXAMPLES)]
+    Service(crate::commands::service::ServiceCommand),
 
     /// Keep a token fresh in a file, or pass each new one on
     ///
@@ -290,6 +298,10 @@ pub(crate) struct ProxyArgs {
     /// The port on loopback for routes that have no place of their own
     #[arg(long, default_value_t = PROXY_PORT, value_name = "PORT")]
     pub(crate) port: u16,
+
+    /// On Unix sockets let only this user connect, by number; may be repeated. The routes must then all be on sockets
+    #[arg(long, value_name = "UID")]
+    pub(crate) allow_uid: Vec<u32>,
 
     #[command(subcommand)]
     pub(crate) action: Option<ProxyCommand>,

@@ -165,6 +165,29 @@ pub(crate) const GROUPS: &[Group] = &[
         ],
     },
     Group {
+        title: "`unexpired proxy` as a service",
+        about: "Set by systemd. Programs that print tokens or secrets do not inherit them.",
+        variables: &[
+            Variable { name: "LISTEN_FDS", what: "How many listeners were handed over, at most 64." },
+            Variable { name: "LISTEN_PID", what: "The process that they are for; another's are left alone." },
+            Variable {
+                name: "LISTEN_FDNAMES",
+                what: "Their names. One that is a route's name means that route; the others are told apart by their address.",
+            },
+            Variable { name: "NOTIFY_SOCKET", what: "Where it is said that the proxy is ready, and that it ends." },
+        ],
+    },
+    Group {
+        title: "`unexpired service`",
+        about: "`UNEXPIRED_STORE` goes into the service of a user, so that both find the same keys.",
+        variables: &[
+            Variable { name: "XDG_RUNTIME_DIR", what: "Where the user's systemd is found." },
+            Variable { name: "USERDOMAIN", what: "On Windows: for which user the task is." },
+            Variable { name: "USERNAME", what: "Likewise." },
+            Variable { name: "PROGRAMDATA", what: "On Windows: where the machine's task is described." },
+        ],
+    },
+    Group {
         title: "`unexpired run`",
         about: "What the program finds, and what decides where its configuration is. Variables that would lead an agent elsewhere are taken out for it: \
             `unexpired run --help`.",

@@ -3,6 +3,7 @@
 //! stdout carries the answer and nothing else. stderr is silent on success. Exit codes: 0, 1 for anything unforeseen, 2 usage and
 //! configuration, 3 try later, 4 refused, 5 forbidden.
 
+mod activation;
 mod args;
 mod clients;
 mod commands;

@@ -124,7 +124,7 @@ fn root() -> PathBuf {
 }
 
 /// How the variables begin that anything in this project could read.
-const PREFIXES: [&str; 28] = [
+const PREFIXES: [&str; 32] = [
     "UNEXPIRED_",
     "XDG_",
     "DBUS_",
@@ -153,4 +153,8 @@ const PREFIXES: [&str; 28] = [
     "CARGO_REGISTRY_",
     "CLAUDE_CODE_",
     "GITHUB_",
+    "LISTEN_",
+    "NOTIFY_",
+    "USERDOMAIN",
+    "PROGRAMDATA",
 ];

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub(crate) use manager::*;
 pub(crate) use os::*;
 
 /// The file of this program, for starting it once more.
@@ -69,6 +70,25 @@ mod os {
             };
             Ok(Self { user: number(user, "/etc/passwd")?, group: number(group, "/etc/group")? })
         }
+    }
+
+    /// The number of a user of `/etc/passwd`.
+    pub(crate) fn user_named(name: &str) -> Option<u32> {
+        number_in(&read("/etc/passwd"), name)
+    }
+
+    /// Whether a user who is no more than that can read a file: nothing is known of the groups that the user is in besides its own.
+    pub(crate) fn is_readable_by(metadata: &Metadata, user: Option<u32>, group: Option<u32>) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+        let mode = metadata.mode();
+        mode & 0o004 != 0
+            || (mode & 0o040 != 0 && Some(metadata.gid()) == group)
+            || (mode & 0o400 != 0 && Some(metadata.uid()) == user)
+    }
+
+    /// The number of a group of `/etc/group`.
+    pub(crate) fn group_named(name: &str) -> Option<u32> {
+        number_in(&read("/etc/group"), name)
     }
 
     /// Gives a file its owner and then its mode.
@@ -355,6 +375,18 @@ mod os {
         None
     }
 
+    pub(crate) fn user_named(_: &str) -> Option<u32> {
+        None
+    }
+
+    pub(crate) fn group_named(_: &str) -> Option<u32> {
+        None
+    }
+
+    pub(crate) fn is_readable_by(_: &Metadata, _: Option<u32>, _: Option<u32>) -> bool {
+        true
+    }
+
     /// Here a signal ends what is shown; keys are not listened to.
     pub(crate) struct Keys;
 
@@ -461,6 +493,92 @@ mod os {
     pub(crate) fn inherited_lock() -> Option<File> {
         None
     }
+}
+
+/// What a service manager hands over, and what it is told: the protocols `sd_listen_fds` and `sd_notify`.
+#[cfg(target_os = "linux")]
+mod manager {
+    use rustix::net::{AddressFamily, sockopt};
+    use std::net::TcpListener;
+    use std::os::fd::OwnedFd;
+    use std::os::linux::net::SocketAddrExt as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+    use unexpired_proxy::{Listen, Place};
+
+    /// The listeners that were handed over to this process, each with the name that it was given. Once only, and before anything else is opened: from
+    /// then on they are the caller's.
+    pub(crate) fn handed_over() -> Result<Vec<(String, Listen, Place)>, String> {
+        let count = std::env::var("LISTEN_FDS").unwrap_or_default();
+        if count.parse::<u32>().is_ok_and(|count| count > MOST_LISTENERS) {
+            return Err(format!("LISTEN_FDS is {count}, more than {MOST_LISTENERS}"));
+        }
+        let handed = sd_listen_fds::get().map_err(|_| "LISTEN_PID or LISTEN_FDS is no number".to_owned())?;
+        let mut listeners = Vec::new();
+        for (at, (name, socket)) in handed.into_iter().enumerate() {
+            let (listen, place) =
+                listener(socket.into_std()).map_err(|what| format!("the socket number {at} {what}"))?;
+            listeners.push((name.unwrap_or_default(), listen, place));
+        }
+        Ok(listeners)
+    }
+
+    fn listener(socket: OwnedFd) -> Result<(Listen, Place), String> {
+        let unusable = |error: rustix::io::Errno| format!("cannot be used: {error}");
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).map_err(unusable)?;
+        // A connection that was accepted already (Accept=yes) and a datagram socket are refused here.
+        if !sockopt::socket_acceptconn(&socket).map_err(unusable)? {
+            return Err("is not listened at".to_owned());
+        }
+        let address = rustix::net::getsockname(&socket).map_err(unusable)?;
+        match address.address_family() {
+            AddressFamily::INET | AddressFamily::INET6 => {
+                let listener = TcpListener::from(socket);
+                let address = listener.local_addr().map_err(|error| format!("has no address: {error}"))?;
+                Ok((Listen::Tcp(listener.into()), Place::Tcp(address)))
+            }
+            AddressFamily::UNIX => {
+                let listener = UnixListener::from(socket);
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(SocketAddr::as_pathname).map_or_else(PathBuf::new, Path::to_owned);
+                Ok((Listen::Unix(listener.into()), Place::Socket(path)))
+            }
+            other => Err(format!("is of another family ({})", other.as_raw())),
+        }
+    }
+
+    /// Tells the service manager, if there is one that wants to know. One that does not listen changes nothing.
+    pub(crate) fn tell_manager(state: &str) {
+        let Some(place) = std::env::var_os("NOTIFY_SOCKET").filter(|place| !place.is_empty()) else { return };
+        let address = match place.as_bytes().strip_prefix(b"@") {
+            Some(name) => SocketAddr::from_abstract_name(name),
+            None => SocketAddr::from_pathname(&place),
+        };
+        let told = UnixDatagram::unbound().and_then(|socket| {
+            socket.set_write_timeout(Some(Duration::from_secs(1)))?;
+            socket.send_to_addr(state.as_bytes(), &address?)
+        });
+        if let Err(error) = told {
+            crate::out::to_stderr(&format!("warning: the service manager was not told {state}: {error}"));
+        }
+    }
+
+    const MOST_LISTENERS: u32 = 64;
+}
+
+/// Other systems' managers hand nothing over that can be taken without foreign code, and notice the end of a process by themselves.
+#[cfg(not(target_os = "linux"))]
+mod manager {
+    use unexpired_proxy::{Listen, Place};
+
+    #[allow(clippy::unnecessary_wraps, reason = "as on Linux")]
+    pub(crate) fn handed_over() -> Result<Vec<(String, Listen, Place)>, String> {
+        Ok(Vec::new())
+    }
+
+    pub(crate) fn tell_manager(_: &str) {}
 }
 
 #[cfg(all(test, unix))]

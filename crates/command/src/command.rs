@@ -115,6 +115,10 @@ impl Command {
             },
         };
         command.current_dir(&settings.cwd).env("PWD", &settings.cwd).env_remove("OLDPWD");
+        // What a service manager tells this process is not for others.
+        for name in SERVICE_MANAGERS {
+            command.env_remove(name);
+        }
         for (name, value) in DEFAULTS {
             if std::env::var_os(name).is_none() {
                 command.env(name, value);
@@ -311,6 +315,7 @@ const NAME: &str = "command";
 const CLAIMS: &str = "UNEXPIRED_CLAIMS";
 /// By this a stand-in for `az` or `gcloud` notices that it was started for want of the real one.
 const MARK: &str = "UNEXPIRED_COMMAND";
+const SERVICE_MANAGERS: [&str; 4] = ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET"];
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_TTL: Duration = Duration::from_secs(300);
 const A_CENTURY: Duration = Duration::from_secs(100 * 366 * 86_400);

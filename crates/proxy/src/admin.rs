@@ -2,31 +2,25 @@
 
 use crate::answer::plain;
 use crate::body::OutBody;
-use crate::credential::{self, KeySource};
+use crate::credential;
+use crate::door::House;
 use crate::{Route, metrics};
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use unexpired_core::Phase;
 
 /// The page of this path.
-pub(crate) fn page(
-    method: &Method,
-    path: &str,
-    headers: &mut HeaderMap,
-    routes: &[Route],
-    key: Option<&dyn KeySource>,
-    connections: usize,
-) -> Response<OutBody> {
+pub(crate) fn page(method: &Method, path: &str, headers: &mut HeaderMap, house: &House) -> Response<OutBody> {
     if method != Method::GET && method != Method::HEAD {
         return plain(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n");
     }
     match path {
         "/healthz" => plain(StatusCode::OK, TEXT, "ok\n"),
-        "/readyz" if routes.iter().all(is_ready) => plain(StatusCode::OK, TEXT, "ready\n"),
+        "/readyz" if house.routes.iter().all(is_ready) => plain(StatusCode::OK, TEXT, "ready\n"),
         "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, TEXT, "a route has no token\n"),
-        "/metrics" => match key {
+        "/metrics" => match house.admin.as_deref() {
             Some(key) if credential::take(headers, key) => {
-                plain(StatusCode::OK, "text/plain; version=0.0.4", metrics::page(routes, connections))
+                plain(StatusCode::OK, "text/plain; version=0.0.4", metrics::page(house))
             }
             _ => {
                 let mut response = plain(

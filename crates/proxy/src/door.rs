@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Instant;
 
 /// What all listeners share.
@@ -21,6 +21,8 @@ pub(crate) struct House {
     pub(crate) admin: Option<Box<dyn KeySource>>,
     pub(crate) shared: Shared,
     pub(crate) connections: AtomicUsize,
+    /// Connections of users who may not connect.
+    pub(crate) strangers: AtomicU64,
     /// Set before the connections are told to end.
     pub(crate) stopping: AtomicBool,
 }
@@ -129,8 +131,7 @@ impl Door {
     }
 
     fn page(&self, method: &Method, page: &str, headers: &mut HeaderMap) -> Response<OutBody> {
-        let connections = self.house.connections.load(Ordering::Relaxed);
-        admin::page(method, page, headers, &self.house.routes, self.house.admin.as_deref(), connections)
+        admin::page(method, page, headers, &self.house)
     }
 }
 

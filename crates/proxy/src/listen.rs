@@ -22,6 +22,8 @@ pub enum Listen {
     /// A Unix listener that is there already. Who may connect is its maker's affair.
     #[cfg(unix)]
     Unix(Arc<std::os::unix::net::UnixListener>),
+    /// All of these: one route's IPv4 and IPv6 listeners, say.
+    Several(Vec<Listen>),
 }
 
 /// Where it is listened at, as a client is told.
@@ -96,6 +98,10 @@ impl Listen {
     /// Listens.
     pub(crate) fn bind(&self) -> Result<Vec<Bound>, MintError> {
         match self {
+            Self::Several(places) => {
+                let bound: Result<Vec<_>, _> = places.iter().map(Self::bind).collect();
+                Ok(bound?.into_iter().flatten().collect())
+            }
             Self::Port(port) => bind_port(*port),
             Self::Tcp(listener) => {
                 let copy = listener.try_clone().and_then(|listener| Ok((listener.local_addr()?, listener)));

@@ -1,6 +1,7 @@
 //! Counters, and their page in the text format of Prometheus.
 
 use crate::Route;
+use crate::door::House;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -98,7 +99,8 @@ impl Histogram {
 }
 
 /// The page. Tokens that several routes share are told of once.
-pub(crate) fn page(routes: &[Route], connections: usize) -> String {
+pub(crate) fn page(house: &House) -> String {
+    let routes = &house.routes;
     let mut page = Page(String::with_capacity(4096));
     let mut tokens: Vec<&Route> = Vec::new();
     for route in routes {
@@ -175,7 +177,9 @@ pub(crate) fn page(routes: &[Route], connections: usize) -> String {
         page.histogram("unexpired_proxy_added_seconds", route.name(), &route.counts().latency);
     }
     page.family("unexpired_proxy_connections", "gauge", "Connections of clients.");
-    page.line("unexpired_proxy_connections", &[], connections);
+    page.line("unexpired_proxy_connections", &[], house.connections.load(Ordering::Relaxed));
+    page.family("unexpired_proxy_strangers_total", "counter", "Connections of users who may not connect.");
+    page.line("unexpired_proxy_strangers_total", &[], get(&house.strangers));
     page.0
 }
 

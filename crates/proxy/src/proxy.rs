@@ -16,11 +16,11 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use unexpired_core::{ErrorKind, MintError};
 
@@ -29,6 +29,7 @@ pub struct Proxy {
     house: Arc<House>,
     bound: Vec<(Bound, Option<Route>)>,
     limits: Limits,
+    peers: Arc<Peers>,
 }
 
 #[derive(Clone, Copy)]
@@ -48,6 +49,7 @@ impl Proxy {
             replay_each: 16 << 20,
             replay_all: 64 << 20,
             limits: Limits { connections: 1024, head_time: Duration::from_secs(30), grace: Duration::from_secs(30) },
+            peers: Peers { users: None, told: None, leaving: Arc::new(Semaphore::new(16)) },
         }
     }
 
@@ -80,7 +82,8 @@ impl Proxy {
                     listener.set_nonblocking(true)?;
                     let listener = TcpListener::from_std(listener)?;
                     let door = Arc::new(Door { house, only, port: Some(address.port()) });
-                    tasks.spawn(async move { accept(Listener::Tcp(listener), door, limits, stopped).await });
+                    let peers = self.peers.clone();
+                    tasks.spawn(async move { accept(Listener::Tcp(listener), door, limits, peers, stopped).await });
                 }
                 #[cfg(unix)]
                 Bound::Unix(listener, cleanup) => {
@@ -88,7 +91,8 @@ impl Proxy {
                     let listener = tokio::net::UnixListener::from_std(listener)?;
                     let door = Arc::new(Door { house, only, port: None });
                     cleanups.push(cleanup);
-                    tasks.spawn(async move { accept(Listener::Unix(listener), door, limits, stopped).await });
+                    let peers = self.peers.clone();
+                    tasks.spawn(async move { accept(Listener::Unix(listener), door, limits, peers, stopped).await });
                 }
             }
         }
@@ -129,7 +133,13 @@ enum Listener {
 }
 
 /// Accepts connections until it is told to stop, and then sees them to their ends.
-async fn accept(listener: Listener, door: Arc<Door>, limits: Limits, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: Listener,
+    door: Arc<Door>,
+    limits: Limits,
+    peers: Arc<Peers>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = async {
@@ -149,6 +159,16 @@ async fn accept(listener: Listener, door: Arc<Door>, limits: Limits, mut stopped
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
+            // Before anything is looked at, so that a stranger costs little, and takes nobody's seat.
+            Ok(accepted) if !peers.admit(&accepted) => {
+                door.house.strangers.fetch_add(1, Ordering::Relaxed);
+                if let Ok(place) = peers.leaving.clone().try_acquire_owned() {
+                    connections.spawn(async move {
+                        accepted.see_out(STRANGER).await;
+                        drop(place);
+                    });
+                }
+            }
             Ok(accepted) => match Seat::take(&door.house, limits.connections) {
                 Some(seat) => {
                     let (door, stopped) = (door.clone(), stopped.clone());
@@ -158,7 +178,7 @@ async fn accept(listener: Listener, door: Arc<Door>, limits: Limits, mut stopped
                         Accepted::Unix(stream) => connections.spawn(serve(stream, door, limits, stopped, seat)),
                     };
                 }
-                None => accepted.turn_away(),
+                None => accepted.say(FULL),
             },
             // Out of file descriptors, or a client that went away: both pass.
             Err(error) => {
@@ -180,13 +200,61 @@ enum Accepted {
 }
 
 impl Accepted {
-    /// Says that there is no room, if that can be said without waiting.
-    fn turn_away(self) {
+    /// Says why it goes no further, if that can be said without waiting.
+    fn say(self, answer: &[u8]) {
         match self {
-            Self::Tcp(stream) => drop(stream.try_write(FULL)),
+            Self::Tcp(stream) => drop(stream.try_write(answer)),
             #[cfg(unix)]
-            Self::Unix(stream) => drop(stream.try_write(FULL)),
+            Self::Unix(stream) => drop(stream.try_write(answer)),
         }
+    }
+}
+
+impl Accepted {
+    /// Says why it goes no further, and takes what the client was about to send: one that finds the connection closed before it has sent its request
+    /// may not look for the answer.
+    async fn see_out(self, answer: &[u8]) {
+        let seen_out = async {
+            match self {
+                Self::Tcp(stream) => discard(stream, answer).await,
+                #[cfg(unix)]
+                Self::Unix(stream) => discard(stream, answer).await,
+            }
+        };
+        // Either way it is closed now.
+        let _ = tokio::time::timeout(LEAVING, seen_out).await;
+    }
+}
+
+async fn discard(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) -> io::Result<()> {
+    stream.write_all(answer).await?;
+    stream.shutdown().await?;
+    tokio::io::copy(&mut stream.take(MOST_HEAD as u64), &mut tokio::io::sink()).await.map(drop)
+}
+
+/// Who may connect, by the user that the system vouches for.
+struct Peers {
+    /// Everybody who can reach the socket, if none.
+    users: Option<Vec<u32>>,
+    told: Option<Box<dyn Fn(Option<u32>) + Send + Sync>>,
+    /// Places for those who are told no; beyond them connections are just closed.
+    leaving: Arc<Semaphore>,
+}
+
+impl Peers {
+    fn admit(&self, accepted: &Accepted) -> bool {
+        let Some(users) = &self.users else { return true };
+        let user = match accepted {
+            // Never bound beside a list of users.
+            Accepted::Tcp(_) => None,
+            #[cfg(unix)]
+            Accepted::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
+        };
+        let admitted = user.is_some_and(|user| users.contains(&user));
+        if !admitted && let Some(told) = &self.told {
+            told(user);
+        }
+        admitted
     }
 }
 
@@ -251,6 +319,7 @@ pub struct ProxyBuilder {
     replay_each: usize,
     replay_all: usize,
     limits: Limits,
+    peers: Peers,
 }
 
 impl ProxyBuilder {
@@ -303,11 +372,30 @@ impl ProxyBuilder {
         self
     }
 
+    /// Only these users, by number, may connect; may be given more than once. The system says who connects, and only on Unix sockets, so there may be no
+    /// other places. Anybody else is answered 403 before anything of theirs is read, and counted in `unexpired_proxy_strangers_total`.
+    /// Default: everybody who can reach the socket.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn allow_uids(mut self, users: impl IntoIterator<Item = u32>) -> Self {
+        self.peers.users.get_or_insert_default().extend(users);
+        self
+    }
+
+    /// Is told of each connection that [`allow_uids`](Self::allow_uids) turned away, with the user's number if the system knew it. Must not block.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn on_stranger(mut self, told: impl Fn(Option<u32>) + Send + Sync + 'static) -> Self {
+        self.peers.told = Some(Box::new(told));
+        self
+    }
+
     /// Binds the listeners.
     ///
     /// # Errors
     ///
-    /// [`Misconfigured`](ErrorKind::Misconfigured): a place is taken, two routes have one name, or a route has no place.
+    /// [`Misconfigured`](ErrorKind::Misconfigured): a place is taken, two routes have one name, a route has no place, or users are listed and a
+    /// place is no Unix socket.
     pub fn bind(self) -> Result<Proxy, MintError> {
         let wrong = |what: String| MintError::new(ErrorKind::Misconfigured, what);
         for (at, route) in self.routes.iter().enumerate() {
@@ -327,15 +415,23 @@ impl ProxyBuilder {
                 bound.extend(listen.bind()?.into_iter().map(|bound| (bound, Some(route.clone()))));
             }
         }
+        if self.peers.users.is_some()
+            && let Some(open) =
+                bound.iter().map(|(bound, _)| bound.place()).find(|place| matches!(place, Place::Tcp(_)))
+        {
+            return Err(wrong(format!("only certain users may connect, and at {open} nobody can tell who does"))
+                .remedy("serve Unix sockets alone, or list no users"));
+        }
         let shared = Shared { budget: Budget::new(self.replay_each, self.replay_all), tunnels: Tunnels::default() };
         let house = Arc::new(House {
             routes: self.routes,
             admin: self.admin,
             shared,
             connections: AtomicUsize::new(0),
+            strangers: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         });
-        Ok(Proxy { house, bound, limits: self.limits })
+        Ok(Proxy { house, bound, limits: self.limits, peers: Arc::new(self.peers) })
     }
 }
 
@@ -350,6 +446,10 @@ impl fmt::Debug for ProxyBuilder {
 
 /// What is said to one connection too many.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 111\r\nconnection: close\r\nretry-after: 1\r\n\r\n{\"error\":{\"message\":\"unexpired: too many connections\",\"type\":\"server_error\",\"param\":null,\"code\":\"overloaded\"}}\n";
+/// What is said to a user who may not connect.
+const STRANGER: &[u8] = b"HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: 124\r\nconnection: close\r\n\r\n{\"error\":{\"message\":\"unexpired: this user may not connect\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"forbidden\"}}\n";
 const MOST_HEAD: usize = 64 << 10;
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// How long one who is told no may take to hear it.
+const LEAVING: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);

@@ -13,6 +13,7 @@ mod reject;
 pub(crate) mod run;
 #[cfg(feature = "keyring")]
 mod secret;
+pub(crate) mod service;
 pub(crate) mod setup;
 mod status;
 mod token;
@@ -40,6 +41,7 @@ pub(crate) fn run(mut args: Args) -> Result<(), Failure> {
         Command::Doctor(own) => doctor::run(&args, &own),
         Command::Probe(own) => probe::run(&args, &own),
         Command::Proxy(own) => proxy::run(&args, &own),
+        Command::Service(own) => service::run(&args, &own),
         Command::Watch(own) => watch::run(&args, &own),
         Command::Run(own) => run::run(&args, &own),
         Command::Setup(own) => setup::run(&args, &own),

@@ -1,18 +1,20 @@
 //! `unexpired proxy`: serves routes on loopback, each with a token that is fresh; and the local keys that open them.
 
+use crate::activation;
 use crate::args::{Args, ProxyArgs, ProxyCommand, ProxyKeyArgs};
 use crate::failure::{Failure, OTHER, USAGE};
 use crate::out;
 use crate::project::{Project, narrate};
 use crate::shared;
 use crate::signals::End;
+use crate::sys::tell_manager;
 use std::path::PathBuf;
 use std::sync::Arc;
 use unexpired::config::{Export, RouteConfig};
 use unexpired::store::{FileStore, StoreKind, default_dir};
 use unexpired::text::one_line;
 use unexpired::{ErrorKind, StoredSource, TokenManager, TokenStore};
-use unexpired_proxy::{KeyFile, KeySource, Listen, Proxy, Route, TokenCounts};
+use unexpired_proxy::{KeyFile, KeySource, Listen, Place, Proxy, ProxyBuilder, Route, TokenCounts};
 use zeroize::Zeroizing;
 
 pub(crate) fn run(args: &Args, own: &ProxyArgs) -> Result<(), Failure> {
@@ -38,14 +40,20 @@ fn key(args: &Args, own: &ProxyKeyArgs) -> Result<(), Failure> {
 }
 
 fn serve(args: &Args, own: &ProxyArgs) -> Result<(), Failure> {
+    // First, while the numbers of what was handed over are nobody else's.
+    let handed = activation::handed_over()?;
     // Before the first secret is read.
     unexpired_proxy::protect_memory();
     let project = Project::load(args)?;
     let routes = chosen(&project, &own.routes)?;
     let keys = key_file()?;
     let mut tokens: Vec<(TokenManager, Arc<TokenCounts>)> = Vec::new();
-    let mut builder = Proxy::builder().admin_key(keys.door(METRICS));
-    if routes.iter().any(|route| own_place(route).is_none()) {
+    let mut places = activation::places(handed, &routes)?;
+    let mut builder = guarded(Proxy::builder().admin_key(keys.door(METRICS)), &own.allow_uid)?;
+    for place in std::mem::take(&mut places.shared) {
+        builder = builder.listen(place);
+    }
+    if places.needs_port(&routes) {
         builder = builder.listen(Listen::Port(own.port));
     }
     for config in &routes {
@@ -58,8 +66,8 @@ fn serve(args: &Args, own: &ProxyArgs) -> Result<(), Failure> {
                 made
             }
         };
-        builder =
-            builder.route(route(config, manager, keys.door(config.name()), own_place(config).transpose()?, counts)?);
+        let place = places.own.remove(config.name()).map(Ok).or_else(|| own_place(config)).transpose()?;
+        builder = builder.route(route(config, manager, keys.door(config.name()), place, counts)?);
     }
 
     // One thread: no change of thread in the middle of a request. It carries more than clients on one machine ask for.
@@ -71,6 +79,7 @@ fn serve(args: &Args, own: &ProxyArgs) -> Result<(), Failure> {
     let mut end = runtime.block_on(async { End::listen() })?;
     let proxy = builder.bind()?;
     tell(&proxy, &routes);
+    tell_manager("READY=1");
     let served = runtime.block_on(async {
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = proxy.serve(async {
@@ -78,6 +87,7 @@ fn serve(args: &Args, own: &ProxyArgs) -> Result<(), Failure> {
         });
         let ended_twice = async {
             end.wait().await;
+            tell_manager("STOPPING=1");
             out::to_stderr("ending: requests that run are finished, at most 30 s; a second signal ends them");
             let _ = stop.send(());
             end.wait().await;
@@ -90,6 +100,28 @@ fn serve(args: &Args, own: &ProxyArgs) -> Result<(), Failure> {
     // A mint that hangs must not keep the process.
     runtime.shutdown_background();
     served.map_err(|error| Failure::new(OTHER, format!("the proxy cannot serve: {error}")))
+}
+
+/// The proxy, open to these users alone if there are any. Each other user is told of once.
+fn guarded(builder: ProxyBuilder, users: &[u32]) -> Result<ProxyBuilder, Failure> {
+    if users.is_empty() {
+        return Ok(builder);
+    }
+    #[cfg(unix)]
+    {
+        let seen = std::sync::Mutex::new(Vec::new());
+        let told = move |user: Option<u32>| {
+            let mut seen = seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if seen.len() < STRANGERS_TOLD && !seen.contains(&user) {
+                seen.push(user);
+                let user = user.map_or_else(|| "unknown".to_owned(), |user| user.to_string());
+                out::to_stderr(&format!("refused: a connection of uid {user}, which --allow-uid does not name"));
+            }
+        };
+        Ok(builder.allow_uids(users.iter().copied()).on_stranger(told))
+    }
+    #[cfg(not(unix))]
+    Err(Failure::new(USAGE, "--allow-uid is for Unix sockets, and there are none here"))
 }
 
 /// The routes that are named, or all.
@@ -209,7 +241,12 @@ fn tell(proxy: &Proxy, routes: &[&RouteConfig]) {
         let own = proxy.places_of(route.name());
         let place = match own.first() {
             Some(place) => place.to_string(),
-            None => shared.first().map(|place| format!("{place}/{}", route.name())).unwrap_or_default(),
+            None => match shared.first() {
+                Some(place @ Place::Tcp(_)) => format!("{place}/{}", route.name()),
+                // Its path ends where the request's begins.
+                Some(place) => format!("{place} under /{}", route.name()),
+                None => String::new(),
+            },
         };
         out::to_stderr(&format!("serving {place} → {} with token {}", route.upstream(), route.token()));
     }
@@ -234,3 +271,5 @@ pub(super) fn state_folder() -> Result<PathBuf, Failure> {
 /// What the key of the metrics is filed under: no route can have this name.
 const METRICS: &str = "-";
 const NAMES_SHOWN: usize = 8;
+#[cfg(unix)]
+const STRANGERS_TOLD: usize = 32;

@@ -156,7 +156,7 @@ fn surround(command: &mut Command, pointed: &Pointed, project: &Project, keep: &
 }
 
 /// The program's file: a path as it is written, or a name that is looked up in the absolute entries of `PATH`.
-fn find(name: &OsStr) -> Result<PathBuf, Failure> {
+pub(super) fn find(name: &OsStr) -> Result<PathBuf, Failure> {
     let shown = || unexpired::text::one_line(&name.to_string_lossy(), 100);
     let path = Path::new(name);
     let not_found = || Failure::new(NOT_FOUND, format!("{}: no such program", shown()));

@@ -427,6 +427,11 @@ impl TokenConfig {
         self.section.credential_variables()
     }
 
+    /// Whether programs are run for it: to print it, or one of its secrets, those of fallbacks included.
+    pub fn runs_commands(&self) -> bool {
+        self.section.runs_commands()
+    }
+
     /// Whether minting may use up a credential that cannot be had again: a refresh token that the server rotates.
     pub fn rotates(&self) -> bool {
         let mut next = Some(&self.section);

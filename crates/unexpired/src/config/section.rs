@@ -208,6 +208,13 @@ impl Section {
         names
     }
 
+    /// Whether a program prints the token or a secret, here or in the fallbacks.
+    pub(super) fn runs_commands(&self) -> bool {
+        self.provider() == "command"
+            || self.secrets().iter().any(|(_, _, secret)| matches!(secret, SecretRef::Command(_)))
+            || self.fallback().is_some_and(Self::runs_commands)
+    }
+
     fn value(&self, key: &str) -> Option<&Value> {
         self.values.get(key).map(|(_, value)| value)
     }

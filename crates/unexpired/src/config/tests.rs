@@ -876,3 +876,19 @@ fn what_holds_a_tokens_credentials() {
     let config = Config::parse("[token.a]\nprovider = \"ibm\"\napi_key = { env = \"K\" }\n", "f").unwrap();
     assert!(!config.token("a").unwrap().rotates());
 }
+
+#[test]
+fn whether_programs_are_run_for_a_token() {
+    for (text, runs) in [
+        ("provider = 'ibm'\napi_key = { env = 'K' }\n", false),
+        ("provider = 'ibm'\napi_key = { command = ['/bin/pass', 'k'] }\n", true),
+        ("provider = 'command'\ncommand = ['/bin/echo', 'x']\n", true),
+        (
+            "provider = 'ibm'\napi_key = { env = 'K' }\n[token.a.fallback]\nprovider = 'command'\ncommand = ['/bin/echo', 'x']\n",
+            true,
+        ),
+    ] {
+        let config = Config::parse(&format!("[token.a]\n{text}"), "f").unwrap();
+        assert_eq!(config.token("a").unwrap().runs_commands(), runs, "{text}");
+    }
+}
