@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use unexpired_tests::cli::{Client, Lab, unexpired};
-use unexpired_tests::clients::on_path_if_there;
+use unexpired_tests::clients::on_path;
 
 const LIFE: u32 = 3;
 
@@ -88,7 +88,7 @@ fn get(lab: &Lab, curl: &str, as_user: &[&str], place: &[&str], key: &str) -> (S
 
 #[test]
 fn sockets_that_are_handed_over_are_served() {
-    let (Some(tool), Some(curl)) = (on_path_if_there("systemd-socket-activate"), on_path_if_there("curl")) else {
+    let (Some(tool), Some(curl)) = (on_path("systemd-socket-activate"), on_path("curl")) else {
         return;
     };
     let lab = Lab::start(LIFE);
@@ -132,7 +132,7 @@ fn sockets_that_are_handed_over_are_served() {
 
 #[test]
 fn what_cannot_be_served_ends_with_the_remedy() {
-    let Some(tool) = on_path_if_there("systemd-socket-activate") else { return };
+    let Some(tool) = on_path("systemd-socket-activate") else { return };
     let lab = Lab::start(LIFE);
     configure(&lab, &lab.home().join("own.sock"));
     let program = unexpired().to_str().unwrap();
@@ -164,7 +164,7 @@ fn what_cannot_be_served_ends_with_the_remedy() {
 /// The unit is installed into this home, and its `ExecStart=` run with its `ListenStream=`s.
 #[test]
 fn the_units_of_a_user_are_run() {
-    let (Some(tool), Some(curl)) = (on_path_if_there("systemd-socket-activate"), on_path_if_there("curl")) else {
+    let (Some(tool), Some(curl)) = (on_path("systemd-socket-activate"), on_path("curl")) else {
         return;
     };
     let lab = Lab::start(LIFE);
@@ -197,10 +197,10 @@ fn the_units_of_a_user_are_run() {
 /// The machine's unit: of its command line all but the configuration's place, at a socket that everybody can reach.
 #[test]
 fn only_the_users_that_the_unit_names_may_connect() {
-    let (Some(tool), Some(curl)) = (on_path_if_there("systemd-socket-activate"), on_path_if_there("curl")) else {
+    let (Some(tool), Some(curl)) = (on_path("systemd-socket-activate"), on_path("curl")) else {
         return;
     };
-    let Some(setpriv) = on_path_if_there("setpriv") else { return };
+    let Some(setpriv) = on_path("setpriv") else { return };
     let lab = Lab::start(LIFE);
     if fs::metadata(lab.home()).unwrap().uid() != 0 {
         eprintln!("SKIPPED(setpriv): only root becomes other users");
@@ -258,7 +258,7 @@ fn only_the_users_that_the_unit_names_may_connect() {
 
 #[test]
 fn systemd_understands_the_units_and_finds_little_exposed() {
-    let Some(analyze) = on_path_if_there("systemd-analyze") else { return };
+    let Some(analyze) = on_path("systemd-analyze") else { return };
     let lab = Lab::start(LIFE);
     let runtime = lab.home().to_str().unwrap();
     for form in ["user", "system", "guarded"] {
@@ -287,7 +287,7 @@ fn systemd_understands_the_units_and_finds_little_exposed() {
 
 #[test]
 fn other_systems_forms_are_what_their_readers_read() {
-    let Some(python) = on_path_if_there("python3") else { return };
+    let Some(python) = on_path("python3") else { return };
     let lab = Lab::start(LIFE);
     for (script, form, expected) in [
         (PROPERTY_LIST, "agent/dev.unexpired.proxy.plist", "own /home/a user/<state> & keys None 0"),
