@@ -47,6 +47,14 @@ impl Nudge {
         self.inner.task.lock().unwrap_or_else(PoisonError::into_inner).clone_from(Waker::noop());
     }
 
+    /// Does what calls somebody, when everybody is polled right afterwards: called by name, the task would be queued once more for nothing.
+    pub(crate) fn quietly<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.inner.polling.store(true, Ordering::SeqCst);
+        let outcome = act();
+        self.inner.polling.store(false, Ordering::SeqCst);
+        outcome
+    }
+
     /// Polls until something is ready or nobody has anything to do.
     pub(crate) fn poll<T>(
         &self,

@@ -1,22 +1,28 @@
 //! The proxy: listeners, connections, the end.
 
+use crate::body::OutBody;
 use crate::credential::KeySource;
 use crate::door::{Door, House};
 use crate::forward::Shared;
+use crate::line::{Line, Patience, Times, Watched};
 use crate::listen::Bound;
 use crate::replay::Budget;
 use crate::upgrade::Tunnels;
 use crate::{Listen, Place, Route};
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
@@ -34,7 +40,7 @@ pub struct Proxy {
 #[derive(Clone, Copy)]
 struct Limits {
     connections: usize,
-    head_time: Duration,
+    times: Times,
     grace: Duration,
 }
 
@@ -47,7 +53,11 @@ impl Proxy {
             admin: None,
             replay_each: 16 << 20,
             replay_all: 64 << 20,
-            limits: Limits { connections: 1024, head_time: Duration::from_secs(30), grace: Duration::from_secs(30) },
+            limits: Limits {
+                connections: 1024,
+                times: Times { head: HEAD_TIME, idle: IDLE_TIME },
+                grace: Duration::from_secs(30),
+            },
         }
     }
 
@@ -79,14 +89,14 @@ impl Proxy {
                 Bound::Tcp(listener, address) => {
                     listener.set_nonblocking(true)?;
                     let listener = TcpListener::from_std(listener)?;
-                    let door = Arc::new(Door { house, only, port: Some(address.port()) });
+                    let door = Arc::new(Door::new(house, only, Some(address.port())));
                     tasks.spawn(async move { accept(Listener::Tcp(listener), door, limits, stopped).await });
                 }
                 #[cfg(unix)]
                 Bound::Unix(listener, cleanup) => {
                     listener.set_nonblocking(true)?;
                     let listener = tokio::net::UnixListener::from_std(listener)?;
-                    let door = Arc::new(Door { house, only, port: None });
+                    let door = Arc::new(Door::new(house, only, None));
                     cleanups.push(cleanup);
                     tasks.spawn(async move { accept(Listener::Unix(listener), door, limits, stopped).await });
                 }
@@ -212,34 +222,90 @@ async fn serve<S>(stream: S, door: Arc<Door>, limits: Limits, mut stopped: watch
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let serving = door.clone();
+    let visit = Arc::new(Visit { door, line: Line::new() });
+    let serving = visit.clone();
     let service = service_fn(move |request| {
-        let door = serving.clone();
-        async move { Ok::<_, Infallible>(door.answer(request).await) }
+        let visit = serving.clone();
+        async move {
+            visit.line.begin();
+            let answer = visit.door.answer(request, &visit.line).await;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                visit.line.become_raw();
+            }
+            Ok::<_, Infallible>(answer.map(|body| Answer { body, visit }))
+        }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
+        // Ours costs no timer for each request.
+        .header_read_timeout(None)
         .max_buf_size(MOST_HEAD)
         .max_header_size(MOST_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Watched::new(stream, visit.clone())), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let mut stop = pin!(stopped.wait_for(|stop| *stop));
+    let mut patience = Patience::new(limits.times);
     let (mut listening, mut stopping) = (false, false);
     let ended = std::future::poll_fn(|context| {
         // The task's waker stays the same, so it is left with the watch once; afterwards a look at a flag is enough.
-        if !stopping && (!listening || door.house.stopping.load(Ordering::Acquire)) {
+        if !stopping && (!listening || visit.door.house.stopping.load(Ordering::Acquire)) {
             listening = true;
             if stop.as_mut().poll(context).is_ready() {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
-        connection.as_mut().poll(context)
+        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            return Poll::Ready(ended);
+        }
+        patience.poll(context, &visit.line).map(Ok)
     });
     if let Err(error) = ended.await {
         tracing::debug!(target: "unexpired", error = %crate::dial::deepest(&error), "a client's connection ended");
+    }
+}
+
+/// A client's connection, and the door that it came in by.
+struct Visit {
+    door: Arc<Door>,
+    line: Line,
+}
+
+impl AsRef<Line> for Visit {
+    fn as_ref(&self) -> &Line {
+        &self.line
+    }
+}
+
+/// An answer on its way out. When it is dropped it is over, one way or the other.
+struct Answer {
+    body: OutBody,
+    visit: Arc<Visit>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.visit.line.end();
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -289,10 +355,19 @@ impl ProxyBuilder {
         self
     }
 
-    /// How long a client may take to send a request's head, and how long a connection may wait for the next. Default 30 s.
+    /// How long a client may take to send a request's head, counted from its first byte; for the first request from the connection's beginning, and where
+    /// no right key was shown from the last answer. Default 30 s.
     #[must_use]
     pub fn head_timeout(mut self, time: Duration) -> Self {
-        self.limits.head_time = time;
+        self.limits.times.head = time;
+        self
+    }
+
+    /// How long a connection is kept for its next request, at least; it may be twice as long. Default 10 min, which is longer than clients keep one that they
+    /// do not use: so it is them who close it, and none sends a request while we do.
+    #[must_use]
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.limits.times.idle = time;
         self
     }
 
@@ -352,4 +427,6 @@ impl fmt::Debug for ProxyBuilder {
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\ncontent-length: 111\r\nconnection: close\r\nretry-after: 1\r\n\r\n{\"error\":{\"message\":\"unexpired: too many connections\",\"type\":\"server_error\",\"param\":null,\"code\":\"overloaded\"}}\n";
 const MOST_HEAD: usize = 64 << 10;
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+const HEAD_TIME: Duration = Duration::from_secs(30);
+const IDLE_TIME: Duration = Duration::from_secs(600);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
