@@ -2,6 +2,7 @@
 
 use crate::answer::{Api, Fault, error};
 use crate::body::{OutBody, UpstreamBody};
+use crate::decode::decode;
 use crate::location::{self, Places};
 use crate::pool::{Again, Lease, SendError};
 use crate::refusal::{Verdict, body_says_expired, judge};
@@ -201,9 +202,12 @@ impl Trip<'_> {
                 if !kind.windows(4).any(|word| word.eq_ignore_ascii_case(b"json")) {
                     return None;
                 }
+                let coding = response.headers().get(header::CONTENT_ENCODING).cloned();
                 let body = response.body_mut();
                 let _ = Box::pin(tokio::time::timeout(PEEK_WAIT, body.peek(PEEK_MOST))).await;
-                body_says_expired(body.peeked()).then_some(Challenge::Plain)
+                let coding = coding.as_ref().map(HeaderValue::as_bytes).unwrap_or_default();
+                let text = decode(coding, body.peeked(), PEEK_MOST)?;
+                body_says_expired(&text).then_some(Challenge::Plain)
             }
         }
     }
@@ -289,6 +293,6 @@ pub(crate) fn may_upgrade(protocol: &HeaderValue) -> bool {
         .any(|one| one.starts_with(b"h2") || one.starts_with(b"http") || one.starts_with(b"tls"))
 }
 
-/// As much of a refusal's body is read before it is judged.
-const PEEK_MOST: usize = 16 << 10;
+/// As much of a refusal's body is read before it is judged, and as much it may be without its compression.
+const PEEK_MOST: usize = 64 << 10;
 const PEEK_WAIT: Duration = Duration::from_secs(2);

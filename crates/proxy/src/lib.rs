@@ -26,6 +26,7 @@ mod admin;
 mod answer;
 mod body;
 mod credential;
+mod decode;
 mod dial;
 mod door;
 mod forward;
