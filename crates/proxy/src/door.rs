@@ -11,6 +11,7 @@ use crate::{Route, path};
 use http::header::HeaderMap;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -118,16 +119,8 @@ impl Door {
         let upgrade = look.upgrade(&head.headers).filter(may_upgrade);
         look.remove_ours(&mut head.headers);
         let api = api.or((!in_query.is_empty()).then_some(Api::Google));
-        let (head, body, upgrade) = match upgrade {
-            None => (head, body, None),
-            Some(protocol) => {
-                let mut request = Request::from_parts(head, body);
-                let client = hyper::upgrade::on(&mut request);
-                let (head, body) = request.into_parts();
-                (head, body, Some((protocol, client)))
-            }
-        };
-        let outgoing = Outgoing {
+        let upgrade = upgrade.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
+        let mut outgoing = Outgoing {
             method: head.method,
             path: joined,
             headers: head.headers,
@@ -137,7 +130,7 @@ impl Door {
             api,
             since,
         };
-        forward(route, &self.house.shared, outgoing, body).await
+        forward(route, &self.house.shared, &mut outgoing, body).await
     }
 
     fn page(&self, method: &Method, page: &str, headers: &mut HeaderMap) -> Response<OutBody> {

@@ -43,7 +43,12 @@ pub(crate) struct Shared {
 }
 
 /// Sends the request on and gives the answer, or says why there is none.
-pub(crate) async fn forward(route: &Route, shared: &Shared, outgoing: Outgoing, body: Incoming) -> Response<OutBody> {
+pub(crate) async fn forward(
+    route: &Route,
+    shared: &Shared,
+    outgoing: &mut Outgoing,
+    body: Incoming,
+) -> Response<OutBody> {
     let mut trip = Trip { route, outgoing, replay: None, upstream_time: Duration::ZERO, answered: None };
     trip.outgoing.headers.insert(header::HOST, route.pool().host().clone());
     route.set_headers(&mut trip.outgoing.headers);
@@ -59,7 +64,7 @@ pub(crate) async fn forward(route: &Route, shared: &Shared, outgoing: Outgoing, 
 
 struct Trip<'r> {
     route: &'r Route,
-    outgoing: Outgoing,
+    outgoing: &'r mut Outgoing,
     /// `None`: the request has no body.
     replay: Option<Replay>,
     upstream_time: Duration,
