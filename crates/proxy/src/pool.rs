@@ -47,13 +47,15 @@ pub(crate) struct H1 {
     sender: http1::SendRequest<SendBody>,
     driver: Option<http1::Connection<TokioIo<dial::Stream>, SendBody>>,
     nudge: Nudge,
+    /// The beginning of a body may have come with the head, so that there is something without driving the connection on.
+    fed: bool,
     /// How long it may wait for its next request.
     idle_nanos: i64,
 }
 
 impl H1 {
     fn new(sender: http1::SendRequest<SendBody>, driver: http1::Connection<TokioIo<dial::Stream>, SendBody>) -> Self {
-        Self { sender, driver: Some(driver), nudge: Nudge::new(), idle_nanos: IDLE_NANOS }
+        Self { sender, driver: Some(driver), nudge: Nudge::new(), fed: false, idle_nanos: IDLE_NANOS }
     }
 
     /// Polls something that waits for this connection, and the connection with it.
@@ -62,12 +64,14 @@ impl H1 {
         context: &mut Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let Self { driver, nudge, .. } = self;
+        let Self { driver, nudge, fed, .. } = self;
         if driver.is_none() {
             return poll(context);
         }
         nudge.poll(context, |inside| {
-            if let Poll::Ready(ready) = poll(inside) {
+            if std::mem::take(fed)
+                && let Poll::Ready(ready) = poll(inside)
+            {
                 return Poll::Ready(ready);
             }
             if let Some(running) = driver
@@ -101,7 +105,10 @@ impl H1 {
     ) -> Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<SendBody>>> {
         let Self { sender, nudge, .. } = self;
         let mut answer = pin!(nudge.quietly(|| sender.try_send_request(request)));
-        std::future::poll_fn(|context| self.poll_with(context, |inside| answer.as_mut().poll(inside))).await
+        let outcome =
+            std::future::poll_fn(|context| self.poll_with(context, |inside| answer.as_mut().poll(inside))).await;
+        self.fed = true;
+        outcome
     }
 
     /// Gives the connection a task of its own.
