@@ -157,8 +157,8 @@ impl Trip<'_> {
         outcome
     }
 
-    /// The rule of Go's `net/http`: RFC 9110 section 9.2.2 forbids to repeat what is not known to be repeatable or unseen, and a client that names its
-    /// request says that it is.
+    /// RFC 9110 section 9.2.2: what is not known to be repeatable or unseen is not repeated. A client that names its request says that it is repeatable, as
+    /// Go's `net/http` has it.
     fn may_be_repeated(&self, failed: &SendError) -> bool {
         let named = |name: &HeaderName| matches!(name.as_str(), "idempotency-key" | "x-idempotency-key");
         match failed.again {
