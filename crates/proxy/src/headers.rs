@@ -1,6 +1,7 @@
 //! Headers that belong to one hop only.
 
 use crate::answer::Api;
+use crate::decode::readable;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Takes out what is meant for us and not for the other side: the headers of RFC 9110 section 7.6.1 and those that `Connection` names.
@@ -28,6 +29,7 @@ pub(crate) struct Look {
     /// What is for one hop, or answered here.
     has_ours: bool,
     has_upgrade: bool,
+    has_codings: bool,
     /// Whose client it is, by headers that only that API's clients send.
     pub(crate) api: Option<Api>,
 }
@@ -43,6 +45,7 @@ impl Look {
                 }
                 "upgrade" => look.has_upgrade = true,
                 "expect" => look.has_ours = true,
+                "accept-encoding" => look.has_codings = true,
                 name => {
                     look.has_ours |= is_hop_by_hop(name);
                     look.api = look.api.or_else(|| Api::of_header(name));
@@ -57,8 +60,16 @@ impl Look {
         if self.has_upgrade { upgrade(headers) } else { None }
     }
 
-    /// Takes out what the proxy answers for on the way to an upstream, but for `Host`, which is written over.
+    /// Takes out what the proxy answers for on the way to an upstream, but for `Host`, which is written over; and codings in which it could not read a
+    /// refusal.
     pub(crate) fn remove_ours(&self, headers: &mut HeaderMap) {
+        if self.has_codings {
+            let accepted: Vec<&[u8]> =
+                headers.get_all(header::ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes).collect();
+            if let Some(value) = readable(&accepted).and_then(|value| HeaderValue::from_bytes(&value).ok()) {
+                headers.insert(header::ACCEPT_ENCODING, value);
+            }
+        }
         if self.has_ours || self.has_upgrade {
             remove_hop_by_hop(headers);
             // The server below has answered an expectation, or does as soon as the body is wanted.

@@ -73,7 +73,7 @@ async fn what_means_that_the_token_is_refused_is_not_seen_by_the_client() {
 /// Servers compress small answers too. The client gets what was sent, byte by byte.
 #[tokio::test]
 async fn a_compressed_refusal_is_read_and_passed_on_as_it_came() {
-    // `{"error":{"code":"ExpiredToken","message":"The token has expired"}}`, by Node's zlib and by zstd's own program.
+    // `{"error":{"code":"ExpiredToken","message":"The token has expired"}}`, by Node's zlib.
     let bodies = [
         (
             "gzip",
@@ -81,11 +81,6 @@ async fn a_compressed_refusal_is_read_and_passed_on_as_it_came() {
         ),
         ("deflate", "eJyrVkotKsovUrKqVkrOT0lVslJyrSjILEpNCcnPTs1T0lHKTS0uTkwHSYRkpCqUgEQVMhKLFVIhypRqawEPkBdq"),
         ("deflate", "q1ZKLSrKL1KyqlZKzk9JVbJScq0oyCxKTQnJz07NU9JRyk0tLk5MB0mEZKQqlIBEFTISixVSIcqUamsB"),
-        ("br", "G0IA4IzTFfMjhHUPym2pjkt9oS0UwYeJoKJFWOqw9MEGnAhk4fpgenY0LwoQFHUA/2dc9dhTi2AFkcOlZXsmIw8="),
-        (
-            "zstd",
-            "KLUv/QRo5QEA0sMMEaDt4EidquisSSoc04UDqgMDc/rglQTal0LwRCx8VN47c3D7UnK+ysVh4R81lsKru7cMAQCqBgUFZdTFog==",
-        ),
     ];
     for (coding, body) in bodies {
         use base64::Engine as _;
@@ -99,7 +94,11 @@ async fn a_compressed_refusal_is_read_and_passed_on_as_it_came() {
             let seen = proxy.send("POST", "/", "accept-encoding: gzip, deflate, br, zstd\r\n", b"x").await;
             assert_eq!(seen.status, if recovers { 200 } else { status }, "{coding}");
             assert_eq!(source.calls(), if recovers { 2 } else { 1 }, "{coding}");
-            assert_eq!(upstream.last().header("accept-encoding"), Some("gzip, deflate, br, zstd"));
+            assert_eq!(
+                upstream.last().header("accept-encoding"),
+                Some("gzip, deflate"),
+                "what cannot be read is not asked for"
+            );
         }
         // Where the second attempt is refused too, the refusal is the client's.
         let (source, manager) = scripted();
