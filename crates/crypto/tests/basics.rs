@@ -117,7 +117,7 @@ fn values_are_equal_in_every_byte_or_not_at_all() {
     let value: Vec<u8> = (0..40).collect();
     for length in 0..value.len() {
         let one = &value[..length];
-        assert!(constant_time_eq(one, &one.to_vec()));
+        assert!(constant_time_eq(one, &value.clone()[..length]));
         assert!(!constant_time_eq(one, &value[..length + 1]) && !constant_time_eq(&value[..length + 1], one));
         for at in 0..length {
             for bit in 0..8 {
