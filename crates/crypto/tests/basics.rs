@@ -111,3 +111,20 @@ fn the_tls_provider_is_one_and_never_the_process_default() {
     assert_eq!(built.is_ok(), HAS_BACKEND);
     assert!(rustls::crypto::CryptoProvider::get_default().is_none());
 }
+
+#[test]
+fn values_are_equal_in_every_byte_or_not_at_all() {
+    let value: Vec<u8> = (0..40).collect();
+    for length in 0..value.len() {
+        let one = &value[..length];
+        assert!(constant_time_eq(one, &value.clone()[..length]));
+        assert!(!constant_time_eq(one, &value[..length + 1]) && !constant_time_eq(&value[..length + 1], one));
+        for at in 0..length {
+            for bit in 0..8 {
+                let mut other = one.to_vec();
+                other[at] ^= 1 << bit;
+                assert!(!constant_time_eq(one, &other), "{length} {at} {bit}");
+            }
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::body::OutBody;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 
@@ -15,13 +15,13 @@ pub(crate) enum Api {
 }
 
 impl Api {
-    /// By headers that only that API's clients send; before the credentials are taken out.
-    pub(crate) fn of_headers(headers: &HeaderMap) -> Option<Self> {
-        headers.keys().find_map(|name| match name.as_str() {
+    /// By a header that only that API's clients send.
+    pub(crate) fn of_header(name: &str) -> Option<Self> {
+        match name {
             "anthropic-version" => Some(Self::Anthropic),
             "x-goog-api-key" | "x-goog-api-client" => Some(Self::Google),
             _ => None,
-        })
+        }
     }
 
     /// By the path and the query, where the headers say nothing.

@@ -2,6 +2,7 @@
 
 use crate::pool::Lease;
 use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
@@ -23,8 +24,8 @@ pub(crate) struct UpstreamBody {
     /// What was read ahead, to see what a refusal says.
     read: BytesMut,
     rest: Incoming,
-    /// What follows the piece that was given last.
-    next: Option<Frame<Bytes>>,
+    /// What follows the piece that was given last. Seldom there, and large.
+    trailers: Option<Box<HeaderMap>>,
     /// The end was seen.
     ended: bool,
     /// What went wrong while reading ahead; the client meets it where it was met.
@@ -36,7 +37,22 @@ pub(crate) struct UpstreamBody {
 
 impl UpstreamBody {
     pub(crate) fn new(rest: Incoming, lease: Lease) -> Self {
-        Self { read: BytesMut::new(), rest, next: None, ended: false, failed: None, flushed: false, lease: Some(lease) }
+        Self {
+            read: BytesMut::new(),
+            rest,
+            trailers: None,
+            ended: false,
+            failed: None,
+            flushed: false,
+            lease: Some(lease),
+        }
+    }
+
+    /// What the upstream says of the connection that this comes on.
+    pub(crate) fn keep_alive(&mut self, value: &HeaderValue) {
+        if let Some(lease) = &mut self.lease {
+            lease.keep_alive(value);
+        }
     }
 
     /// Reads ahead until `most` bytes are there or no more come. Can be given up in the middle: the client gets everything all the same.
@@ -65,8 +81,8 @@ impl UpstreamBody {
 
     /// As much as is there, in one piece: what an upstream wrote piece by piece costs a client's connection one write. Nothing waits for more.
     fn poll_pieces(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Some(frame) = self.next.take() {
-            return Poll::Ready(Some(Ok(frame)));
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
         }
         let mut first = match std::task::ready!(self.poll_rest(context)) {
             Some(Ok(frame)) => match frame.into_data() {
@@ -95,8 +111,8 @@ impl UpstreamBody {
                         }
                         joined.extend_from_slice(&data);
                     }
-                    Err(trailers) => {
-                        self.next = Some(trailers);
+                    Err(frame) => {
+                        self.trailers = frame.into_trailers().ok().map(Box::new);
                         break;
                     }
                 },
@@ -159,7 +175,7 @@ impl Body for OutBody {
                 if let Some(error) = body.failed.take() {
                     return Poll::Ready(Some(Err(error)));
                 }
-                if body.next.is_none() && body.ended {
+                if body.trailers.is_none() && body.ended {
                     return Poll::Ready(None);
                 }
                 body.poll_pieces(context)
@@ -172,7 +188,7 @@ impl Body for OutBody {
             Self::Own(bytes) => bytes.is_none(),
             Self::Upstream(body) => {
                 body.read.is_empty()
-                    && body.next.is_none()
+                    && body.trailers.is_none()
                     && body.failed.is_none()
                     && (body.ended || body.rest.is_end_stream())
             }

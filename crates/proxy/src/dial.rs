@@ -99,14 +99,16 @@ impl Dialer {
             return stream.map(TokioIo::into_inner).map_err(|error| DialError::connect(&error));
         };
         if intercept.uri().scheme_str() != Some("http") {
-            return Err(DialError::new("the environment names a proxy that is not spoken to by plain HTTP"));
+            return Err(DialError::new(
+                "is beyond the environment's proxy, which is not one that is spoken to by plain HTTP",
+            ));
         }
         let mut tunnel = Tunnel::new(intercept.uri().clone(), connector);
         if let Some(auth) = intercept.basic_auth() {
             tunnel = tunnel.with_auth(auth.clone());
         }
         let stream = tunnel.call(self.origin.clone()).await;
-        stream.map(TokioIo::into_inner).map_err(|_| DialError::new("the environment's proxy gave no tunnel"))
+        stream.map(TokioIo::into_inner).map_err(|error| DialError::tunnel(&error))
     }
 
     /// The configuration as its files are now. Reading them is left to a thread that may block.
@@ -153,6 +155,14 @@ impl DialError {
 
     fn connect(error: &dyn std::error::Error) -> Self {
         Self::new(&format!("cannot be connected to: {}", deepest(error)))
+    }
+
+    fn tunnel(error: &dyn std::error::Error) -> Self {
+        let why = deepest(error);
+        Self::new(&format!(
+            "is beyond the environment's proxy, which gave no tunnel: {}",
+            why.trim_start_matches("tunnel error: ")
+        ))
     }
 
     fn tls(error: &io::Error) -> Self {

@@ -5,10 +5,13 @@ use crate::answer::{Api, Fault, error};
 use crate::body::OutBody;
 use crate::credential::{self, KeySource};
 use crate::forward::{Outgoing, Shared, forward, may_upgrade};
-use crate::{Route, headers, path};
-use http::header::{self, HeaderMap, HeaderValue};
+use crate::headers::Look;
+use crate::line::Line;
+use crate::{Route, path};
+use http::header::HeaderMap;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -34,15 +37,23 @@ pub(crate) struct Door {
     pub(crate) only: Option<Route>,
     /// The port that `Host` must name; `None` on a Unix socket, where no browser comes and clients write what they like.
     pub(crate) port: Option<u16>,
+    /// What nearly all `Host` headers say.
+    names: [Box<[u8]>; 2],
 }
 
 impl Door {
+    pub(crate) fn new(house: Arc<House>, only: Option<Route>, port: Option<u16>) -> Self {
+        let name = |name: &str| format!("{name}:{}", port.unwrap_or(0)).into_bytes().into_boxed_slice();
+        Self { house, only, port, names: [name("127.0.0.1"), name("localhost")] }
+    }
+
     /// Answers a request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<OutBody> {
+    pub(crate) async fn answer(&self, request: Request<Incoming>, line: &Line) -> Response<OutBody> {
         let since = Instant::now();
         let (mut head, body) = request.into_parts();
         let (path, query) = (head.uri.path(), head.uri.query());
-        let api = Api::of_headers(&head.headers);
+        let look = Look::at(&head.headers);
+        let api = look.api;
         let no = |fault, message: &str| error(api.unwrap_or_else(|| Api::of_path(path, query)), fault, message);
         // TRACE would have the upstream repeat the token to the client.
         if head.method == Method::CONNECT || head.method == Method::TRACE {
@@ -52,10 +63,11 @@ impl Door {
         if head.uri.scheme().is_some() || head.uri.authority().is_some() {
             return no(Fault::BadRequest, "a request names its path alone, not a host");
         }
-        let Some(host) = only_host(&head.headers) else {
+        let Some(host) = look.host.clone() else {
             return no(Fault::BadRequest, "a request has one Host header");
         };
         if let Some(port) = self.port
+            && !self.names.iter().any(|name| **name == *host.as_bytes())
             && !is_ours(host.as_bytes(), port)
         {
             return no(Fault::Misdirected, "the Host header names another host than this proxy");
@@ -98,6 +110,7 @@ impl Door {
                 format!("the key of route {} is missing or wrong; print it: unexpired proxy key {0}", route.name());
             return no(Fault::Key, &message);
         }
+        line.know();
         let joined = match route.path(rest, kept.as_deref()) {
             Ok(joined) => joined,
             Err(bad) => return no(Fault::BadRequest, bad.0),
@@ -105,19 +118,11 @@ impl Door {
 
         // On a Unix socket a client may write any host; there a path says where the route is.
         let host = Some(host).filter(|_| self.port.is_some());
-        let upgrade = headers::upgrade(&head.headers).filter(may_upgrade);
-        headers::remove_ours(&mut head.headers);
+        let upgrade = look.upgrade(&head.headers).filter(may_upgrade);
+        look.remove_ours(&mut head.headers);
         let api = api.or((!in_query.is_empty()).then_some(Api::Google));
-        let (head, body, upgrade) = match upgrade {
-            None => (head, body, None),
-            Some(protocol) => {
-                let mut request = Request::from_parts(head, body);
-                let client = hyper::upgrade::on(&mut request);
-                let (head, body) = request.into_parts();
-                (head, body, Some((protocol, client)))
-            }
-        };
-        let outgoing = Outgoing {
+        let upgrade = upgrade.and_then(|protocol| Some((protocol, head.extensions.remove::<OnUpgrade>()?)));
+        let mut outgoing = Outgoing {
             method: head.method,
             path: joined,
             headers: head.headers,
@@ -127,19 +132,12 @@ impl Door {
             api,
             since,
         };
-        forward(route, &self.house.shared, outgoing, body).await
+        forward(route, &self.house.shared, &mut outgoing, body).await
     }
 
     fn page(&self, method: &Method, page: &str, headers: &mut HeaderMap) -> Response<OutBody> {
         admin::page(method, page, headers, &self.house)
     }
-}
-
-/// The value of the one `Host` header.
-fn only_host(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut values = headers.get_all(header::HOST).iter();
-    let first = values.next()?;
-    values.next().is_none().then(|| first.clone())
 }
 
 /// Whether a `Host` is a name of loopback with our port. A page of another site, whose name was made to lead here, says its own.

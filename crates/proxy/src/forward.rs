@@ -2,13 +2,14 @@
 
 use crate::answer::{Api, Fault, error};
 use crate::body::{OutBody, UpstreamBody};
+use crate::decode::decode;
 use crate::location::{self, Places};
-use crate::pool::{Lease, SendError};
+use crate::pool::{Again, Lease, SendError};
 use crate::refusal::{Verdict, body_says_expired, judge};
 use crate::replay::{Budget, Progress, Replay, SendBody};
 use crate::upgrade::Tunnels;
 use crate::{Route, headers};
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
@@ -42,24 +43,33 @@ pub(crate) struct Shared {
 }
 
 /// Sends the request on and gives the answer, or says why there is none.
-pub(crate) async fn forward(route: &Route, shared: &Shared, outgoing: Outgoing, body: Incoming) -> Response<OutBody> {
-    let mut trip = Trip { route, outgoing, replay: None, upstream_time: Duration::ZERO };
+pub(crate) async fn forward(
+    route: &Route,
+    shared: &Shared,
+    outgoing: &mut Outgoing,
+    body: Incoming,
+) -> Response<OutBody> {
+    let mut trip = Trip { route, outgoing, replay: None, upstream_time: Duration::ZERO, answered: None };
+    trip.outgoing.headers.insert(header::HOST, route.pool().host().clone());
     route.set_headers(&mut trip.outgoing.headers);
     if !http_body::Body::is_end_stream(&body) {
         trip.replay = Some(Replay::new(body, &shared.budget));
     }
     let response = trip.answer(shared).await;
-    let added = trip.outgoing.since.elapsed().saturating_sub(trip.upstream_time);
+    let until = trip.answered.unwrap_or_else(Instant::now);
+    let added = until.saturating_duration_since(trip.outgoing.since).saturating_sub(trip.upstream_time);
     route.counts().answered(response.status().as_u16(), added);
     response
 }
 
 struct Trip<'r> {
     route: &'r Route,
-    outgoing: Outgoing,
+    outgoing: &'r mut Outgoing,
     /// `None`: the request has no body.
     replay: Option<Replay>,
     upstream_time: Duration,
+    /// When the upstream's last answer came.
+    answered: Option<Instant>,
 }
 
 impl Trip<'_> {
@@ -128,11 +138,11 @@ impl Trip<'_> {
     }
 
     /// One request, one answer. A connection that was used before may be closed by the upstream just when it is used again; what may be
-    /// repeated is then repeated on a new one.
+    /// repeated is then repeated on a new one, and so is what the upstream says it did not look at.
     async fn exchange(&mut self, token: &Token, body: SendBody) -> Result<(Response<Incoming>, Lease), SendError> {
         let began = Instant::now();
         let outcome = match self.send(token, body, false).await {
-            Err(failed) if failed.was_reused && self.outgoing.method.is_idempotent() => {
+            Err(failed) if self.may_be_repeated(&failed) => {
                 let again = self.replay.as_ref().map_or_else(|| Some(SendBody::empty()), Replay::again);
                 match again {
                     Some(body) => Box::pin(self.send(token, body, true)).await,
@@ -141,17 +151,36 @@ impl Trip<'_> {
             }
             outcome => outcome,
         };
-        self.upstream_time = self.upstream_time.saturating_add(began.elapsed());
+        let now = Instant::now();
+        self.upstream_time = self.upstream_time.saturating_add(now.saturating_duration_since(began));
+        self.answered = Some(now);
         outcome
     }
 
-    async fn send(&self, token: &Token, body: SendBody, fresh: bool) -> Result<(Response<Incoming>, Lease), SendError> {
+    /// RFC 9110 section 9.2.2: what is not known to be repeatable or unseen is not repeated. A client that names its request says that it is repeatable, as
+    /// Go's `net/http` has it.
+    fn may_be_repeated(&self, failed: &SendError) -> bool {
+        let named = |name: &HeaderName| matches!(name.as_str(), "idempotency-key" | "x-idempotency-key");
+        match failed.again {
+            Again::Never => false,
+            Again::IfRepeatable => self.outgoing.method.is_idempotent() || self.outgoing.headers.keys().any(named),
+            Again::Always => true,
+        }
+    }
+
+    async fn send(
+        &mut self,
+        token: &Token,
+        body: SendBody,
+        fresh: bool,
+    ) -> Result<(Response<Incoming>, Lease), SendError> {
         let mut request = Request::new(body);
         *request.method_mut() = self.outgoing.method.clone();
         *request.uri_mut() = Uri::from(self.outgoing.path.clone());
-        *request.headers_mut() = self.outgoing.headers.clone();
+        // First in, then copied: the copy has no room to spare.
         let (name, value) = self.route.credential(token);
-        request.headers_mut().insert(name, value);
+        self.outgoing.headers.insert(name, value);
+        *request.headers_mut() = self.outgoing.headers.clone();
         let pool = self.route.pool();
         if let Some((protocol, _)) = &self.outgoing.upgrade {
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -178,9 +207,12 @@ impl Trip<'_> {
                 if !kind.windows(4).any(|word| word.eq_ignore_ascii_case(b"json")) {
                     return None;
                 }
+                let coding = response.headers().get(header::CONTENT_ENCODING).cloned();
                 let body = response.body_mut();
                 let _ = Box::pin(tokio::time::timeout(PEEK_WAIT, body.peek(PEEK_MOST))).await;
-                body_says_expired(body.peeked()).then_some(Challenge::Plain)
+                let coding = coding.as_ref().map(HeaderValue::as_bytes).unwrap_or_default();
+                let text = decode(coding, body.peeked(), PEEK_MOST)?;
+                body_says_expired(&text).then_some(Challenge::Plain)
             }
         }
     }
@@ -221,11 +253,13 @@ impl Trip<'_> {
     }
 
     fn pass(&self, response: Response<UpstreamBody>) -> Response<OutBody> {
-        let (mut head, body) = response.into_parts();
+        let (mut head, mut body) = response.into_parts();
         head.version = http::Version::HTTP_11;
-        headers::remove_hop_by_hop(&mut head.headers);
-        headers::remove_permissions(&mut head.headers);
-        if head.headers.contains_key(header::LOCATION) || head.headers.contains_key(header::CONTENT_LOCATION) {
+        let cleaned = headers::clean_answer(&mut head.headers);
+        if let Some(value) = &cleaned.keep_alive {
+            body.keep_alive(value);
+        }
+        if cleaned.has_places {
             let origin = &self.route.url()[..url::Position::BeforePath];
             let asked = format!("{origin}{}", self.outgoing.path);
             let places = Places { upstream: self.route.url(), asked: &asked, proxy: &self.base() };
@@ -242,6 +276,9 @@ impl Trip<'_> {
     }
 
     fn unreachable(&self, failed: &SendError) -> Response<OutBody> {
+        if failed.body_failed {
+            return self.error(Fault::BadRequest, "the request's body broke off, or is not framed as HTTP says");
+        }
         tracing::warn!(target: "unexpired", route = self.route.name(), host = self.route.host(), kind = %failed.kind, why = failed.why, "no answer");
         self.error(Fault::Upstream, &format!("{}: {} {}", self.route.name(), self.route.host(), failed.why))
     }
@@ -261,6 +298,6 @@ pub(crate) fn may_upgrade(protocol: &HeaderValue) -> bool {
         .any(|one| one.starts_with(b"h2") || one.starts_with(b"http") || one.starts_with(b"tls"))
 }
 
-/// As much of a refusal's body is read before it is judged.
-const PEEK_MOST: usize = 16 << 10;
+/// As much of a refusal's body is read before it is judged, and as much it may be without its compression.
+const PEEK_MOST: usize = 64 << 10;
 const PEEK_WAIT: Duration = Duration::from_secs(2);

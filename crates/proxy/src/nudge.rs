@@ -9,6 +9,8 @@ use std::task::{Context, Poll, Wake, Waker};
 pub(crate) struct Nudge {
     inner: Arc<Inner>,
     waker: Waker,
+    /// At the last poll nobody had anything to do.
+    stalled: AtomicBool,
 }
 
 struct Inner {
@@ -39,7 +41,7 @@ impl Nudge {
             again: AtomicBool::new(false),
             task: Mutex::new(Waker::noop().clone()),
         });
-        Self { waker: Waker::from(inner.clone()), inner }
+        Self { waker: Waker::from(inner.clone()), inner, stalled: AtomicBool::new(false) }
     }
 
     /// Nobody waits any more: calls wake no task until the next poll.
@@ -47,7 +49,16 @@ impl Nudge {
         self.inner.task.lock().unwrap_or_else(PoisonError::into_inner).clone_from(Waker::noop());
     }
 
-    /// Polls until something is ready or nobody has anything to do.
+    /// Does what calls somebody, when everybody is polled right afterwards: called by name, the task would be queued once more for nothing.
+    pub(crate) fn quietly<T>(&self, act: impl FnOnce() -> T) -> T {
+        self.inner.polling.store(true, Ordering::SeqCst);
+        let outcome = act();
+        self.inner.polling.store(false, Ordering::SeqCst);
+        outcome
+    }
+
+    /// Polls until something is ready or nobody has anything to do. After the latter nobody is asked again before somebody has called: whoever asks
+    /// twice, as a server does for the next piece of a body, must ask for the same.
     pub(crate) fn poll<T>(
         &self,
         context: &mut Context<'_>,
@@ -60,13 +71,21 @@ impl Nudge {
                 task.clone_from(context.waker());
             }
         }
+        if self.stalled.load(Ordering::Relaxed) && !inner.again.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        self.stalled.store(false, Ordering::Relaxed);
         let mut inside = Context::from_waker(&self.waker);
         for _ in 0..MOST_TURNS {
             inner.polling.store(true, Ordering::SeqCst);
             inner.again.store(false, Ordering::SeqCst);
             let outcome = poll(&mut inside);
             inner.polling.store(false, Ordering::SeqCst);
-            if outcome.is_ready() || !inner.again.load(Ordering::SeqCst) {
+            if outcome.is_ready() {
+                return outcome;
+            }
+            if !inner.again.load(Ordering::SeqCst) {
+                self.stalled.store(true, Ordering::Relaxed);
                 return outcome;
             }
         }
@@ -110,6 +129,28 @@ mod tests {
         assert_eq!(count.0.load(Ordering::SeqCst), 0);
         kept.unwrap().wake();
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn whoever_has_nothing_to_do_is_not_asked_again_before_a_call() {
+        let nudge = Nudge::new();
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut polls, mut kept) = (0, None);
+        let mut ask = |ready: bool, kept: &mut Option<Waker>| {
+            let outcome = nudge.poll(&mut context, |inside| {
+                polls += 1;
+                *kept = Some(inside.waker().clone());
+                if ready { Poll::Ready(()) } else { Poll::Pending }
+            });
+            (outcome.is_ready(), polls)
+        };
+        assert_eq!(ask(false, &mut kept), (false, 1));
+        assert_eq!(ask(true, &mut kept), (false, 1));
+        kept.take().unwrap().wake();
+        assert_eq!(ask(true, &mut kept), (true, 2));
+        assert_eq!(ask(false, &mut kept), (false, 3));
+        nudge.quietly(|| kept.take().unwrap().wake());
+        assert_eq!(ask(true, &mut kept), (true, 4));
     }
 
     #[test]

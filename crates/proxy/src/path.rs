@@ -11,7 +11,7 @@ pub(crate) struct BadPath(pub(crate) &'static str);
 /// Splits `/ROUTE/rest` into the route's name and the rest, which begins with a slash or is empty.
 pub(crate) fn split(path: &str) -> Option<(&str, &str)> {
     let path = path.strip_prefix('/')?;
-    Some(path.split_at(path.find('/').unwrap_or(path.len())))
+    Some(path.split_at(memchr::memchr(b'/', path.as_bytes()).unwrap_or(path.len())))
 }
 
 /// Puts `rest` and the query behind the upstream's path.

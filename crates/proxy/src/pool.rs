@@ -35,17 +35,27 @@ struct Idle {
     since: i64,
 }
 
+impl Idle {
+    fn is_young(&self, now: i64) -> bool {
+        self.since >= now.saturating_sub(self.connection.idle_nanos)
+    }
+}
+
 /// An HTTP/1.1 connection. It is driven by whoever waits for its answer, and not by a task of its own: that would cost two changes of task for each
 /// piece that passes.
 pub(crate) struct H1 {
     sender: http1::SendRequest<SendBody>,
     driver: Option<http1::Connection<TokioIo<dial::Stream>, SendBody>>,
     nudge: Nudge,
+    /// The beginning of a body may have come with the head, so that there is something without driving the connection on.
+    fed: bool,
+    /// How long it may wait for its next request.
+    idle_nanos: i64,
 }
 
 impl H1 {
     fn new(sender: http1::SendRequest<SendBody>, driver: http1::Connection<TokioIo<dial::Stream>, SendBody>) -> Self {
-        Self { sender, driver: Some(driver), nudge: Nudge::new() }
+        Self { sender, driver: Some(driver), nudge: Nudge::new(), fed: false, idle_nanos: IDLE_NANOS }
     }
 
     /// Polls something that waits for this connection, and the connection with it.
@@ -54,12 +64,14 @@ impl H1 {
         context: &mut Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let Self { driver, nudge, .. } = self;
+        let Self { driver, nudge, fed, .. } = self;
         if driver.is_none() {
             return poll(context);
         }
         nudge.poll(context, |inside| {
-            if let Poll::Ready(ready) = poll(inside) {
+            if std::mem::take(fed)
+                && let Poll::Ready(ready) = poll(inside)
+            {
                 return Poll::Ready(ready);
             }
             if let Some(running) = driver
@@ -74,7 +86,7 @@ impl H1 {
 
     /// Whether it can carry a request.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        let Self { sender, driver, nudge } = self;
+        let Self { sender, driver, nudge, .. } = self;
         nudge.poll(context, |inside| {
             // What was sent to us in the meantime, such as the end, is read first.
             let Some(running) = driver else { return Poll::Ready(false) };
@@ -91,8 +103,12 @@ impl H1 {
         &mut self,
         request: Request<SendBody>,
     ) -> Result<Response<Incoming>, hyper::client::conn::TrySendError<Request<SendBody>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        std::future::poll_fn(|context| self.poll_with(context, |inside| answer.as_mut().poll(inside))).await
+        let Self { sender, nudge, .. } = self;
+        let mut answer = pin!(nudge.quietly(|| sender.try_send_request(request)));
+        let outcome =
+            std::future::poll_fn(|context| self.poll_with(context, |inside| answer.as_mut().poll(inside))).await;
+        self.fed = true;
+        outcome
     }
 
     /// Gives the connection a task of its own.
@@ -146,6 +162,19 @@ impl Lease {
         }
     }
 
+    /// The upstream says how long it keeps a connection that waits: `Keep-Alive: timeout=5`. What is sent when that is nearly over may meet its end.
+    pub(crate) fn keep_alive(&mut self, value: &HeaderValue) {
+        let Self::H1 { connection, .. } = self else { return };
+        let given = value.to_str().unwrap_or_default().split(',').filter_map(|part| part.split_once('='));
+        let seconds = given
+            .filter(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))
+            .find_map(|(_, value)| value.trim().parse::<u32>().ok());
+        if let Some(seconds) = seconds {
+            let nanos = i64::from(seconds).saturating_mul(SECOND);
+            connection.idle_nanos = IDLE_NANOS.min(nanos.saturating_sub(SECOND.min(nanos / 2)));
+        }
+    }
+
     /// Polls a body that comes on this connection.
     pub(crate) fn poll_body<T>(
         &mut self,
@@ -184,8 +213,21 @@ enum Connection {
 pub(crate) struct SendError {
     pub(crate) why: String,
     pub(crate) kind: unexpired_core::ErrorKind,
-    /// The connection had been used before: the upstream may have closed it at this very moment, without having seen the request.
-    pub(crate) was_reused: bool,
+    pub(crate) again: Again,
+    /// It was the client's body that ended badly.
+    pub(crate) body_failed: bool,
+}
+
+/// Whether the request may be sent again on a new connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// No: it failed on a new one.
+    Never,
+    /// If doing it twice does what doing it once does: the connection had been used before, and the upstream may have closed it at this very moment,
+    /// without having seen the request. Or after it.
+    IfRepeatable,
+    /// Whatever it is: the upstream says that it did not look at it.
+    Always,
 }
 
 impl Pool {
@@ -203,7 +245,12 @@ impl Pool {
         }
     }
 
-    /// Sends a request whose URI is the path alone, on a connection that is free or on a new one.
+    /// The upstream's `Host`.
+    pub(crate) const fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// Sends a request whose URI is the path alone, with the upstream's host among its headers, on a connection that is free or on a new one.
     pub(crate) async fn send(
         self: &Arc<Self>,
         mut request: Request<SendBody>,
@@ -215,7 +262,7 @@ impl Pool {
             let was_reused = reused.is_some();
             let connection = match reused {
                 Some(connection) => connection,
-                None => Box::pin(self.connect()).await.map_err(SendError::dial)?,
+                None => Box::pin(self.connect(fresh)).await.map_err(SendError::dial)?,
             };
             let failed = match connection {
                 Connection::H1(mut connection) => {
@@ -235,7 +282,13 @@ impl Pool {
                     self.dress_h2(&mut request);
                     match stream.0.sender.clone().try_send_request(request).await {
                         Ok(response) => return Ok((response, Lease::H2 { _stream: stream })),
-                        Err(failed) => failed,
+                        Err(failed) => {
+                            if was_refused(failed.error()) {
+                                // It takes no more requests, or not so many.
+                                lock(&self.shared).retain(|connection| !Arc::ptr_eq(connection, &stream.0));
+                            }
+                            failed
+                        }
                     }
                 }
             };
@@ -265,11 +318,11 @@ impl Pool {
 
     /// Closes what nobody has used for a while.
     pub(crate) fn sweep(&self) {
-        let oldest = now().saturating_sub(IDLE_NANOS);
+        let now = now();
         // What the upstream has closed is seen by looking.
         let mut looking = Context::from_waker(Waker::noop());
         lock(&self.idle).retain_mut(|idle| {
-            idle.since >= oldest && !matches!(idle.connection.poll_ready(&mut looking), Poll::Ready(false))
+            idle.is_young(now) && !matches!(idle.connection.poll_ready(&mut looking), Poll::Ready(false))
         });
         lock(&self.shared).retain(|connection| !connection.sender.is_closed());
     }
@@ -283,11 +336,11 @@ impl Pool {
         }
         loop {
             // The last one that was used is the one that most likely still lives.
-            let Idle { mut connection, since } = lock(&self.idle).pop()?;
-            if since >= now().saturating_sub(IDLE_NANOS)
-                && std::future::poll_fn(|context| connection.poll_ready(context)).await
-            {
-                return Some(Connection::H1(connection));
+            let mut idle = lock(&self.idle).pop()?;
+            let is_young = idle.is_young(now());
+            let Idle { connection, .. } = &mut idle;
+            if is_young && std::future::poll_fn(|context| connection.poll_ready(context)).await {
+                return Some(Connection::H1(idle.connection));
             }
         }
     }
@@ -299,8 +352,8 @@ impl Pool {
         Some(Stream::new(free.clone()))
     }
 
-    async fn connect(&self) -> Result<Connection, DialError> {
-        if !self.dialer.is_https() || self.speaks_h1.load(Ordering::Relaxed) {
+    async fn connect(&self, fresh: bool) -> Result<Connection, DialError> {
+        if fresh || !self.dialer.is_https() || self.speaks_h1.load(Ordering::Relaxed) {
             return self.open().await;
         }
         let _first = self.first.lock().await;
@@ -331,8 +384,9 @@ impl Pool {
     /// HTTP/1.1: the path in the request line, the host in a header.
     fn dress_h1(&self, request: &mut Request<SendBody>) {
         *request.version_mut() = http::Version::HTTP_11;
-        request.headers_mut().insert(header::HOST, self.host.clone());
         if request.uri().scheme().is_some() {
+            // It was made ready for HTTP/2 before.
+            request.headers_mut().insert(header::HOST, self.host.clone());
             let path = request.uri().path_and_query().cloned();
             *request.uri_mut() = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
         }
@@ -354,7 +408,7 @@ impl Pool {
 
 impl SendError {
     fn dial(error: DialError) -> Self {
-        Self { kind: error.kind, why: error.why, was_reused: false }
+        Self { kind: error.kind, why: error.why, again: Again::Never, body_failed: false }
     }
 
     fn of(error: &hyper::Error, was_reused: bool) -> Self {
@@ -365,8 +419,27 @@ impl SendError {
         } else {
             format!("gave no answer: {}", deepest(error))
         };
-        Self { why, kind: unexpired_core::ErrorKind::Unavailable, was_reused }
+        let again = match was_reused {
+            _ if was_refused(error) => Again::Always,
+            true => Again::IfRepeatable,
+            false => Again::Never,
+        };
+        Self { why, kind: unexpired_core::ErrorKind::Unavailable, again, body_failed: error.is_user() }
     }
+}
+
+/// RFC 9113 section 8.7: a stream that is refused, or that comes after the last one that the upstream's farewell names, was not processed.
+fn was_refused(error: &hyper::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            let farewell = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+            return error.is_remote() && (refused || farewell);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 async fn handshake_h1(dialed: Dialed) -> Result<H1, DialError> {
@@ -406,8 +479,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Shorter than the usual keep-alive of servers and load balancers (60 s and more).
-const IDLE_NANOS: i64 = 50_000_000_000;
+/// Shorter than the usual keep-alive of load balancers (60 s and more); servers that keep less mostly say so.
+const IDLE_NANOS: i64 = 50 * SECOND;
+const SECOND: i64 = 1_000_000_000;
 const MOST_IDLE: usize = 64;
 /// What most servers allow at once.
 const MOST_STREAMS: usize = 100;

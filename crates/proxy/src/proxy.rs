@@ -1,22 +1,28 @@
 //! The proxy: listeners, connections, the end.
 
+use crate::body::OutBody;
 use crate::credential::KeySource;
 use crate::door::{Door, House};
 use crate::forward::Shared;
+use crate::line::{Line, Patience, Times, Watched};
 use crate::listen::Bound;
 use crate::replay::Budget;
 use crate::upgrade::Tunnels;
 use crate::{Listen, Place, Route};
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -35,7 +41,7 @@ pub struct Proxy {
 #[derive(Clone, Copy)]
 struct Limits {
     connections: usize,
-    head_time: Duration,
+    times: Times,
     grace: Duration,
 }
 
@@ -48,7 +54,11 @@ impl Proxy {
             admin: None,
             replay_each: 16 << 20,
             replay_all: 64 << 20,
-            limits: Limits { connections: 1024, head_time: Duration::from_secs(30), grace: Duration::from_secs(30) },
+            limits: Limits {
+                connections: 1024,
+                times: Times { head: HEAD_TIME, idle: IDLE_TIME },
+                grace: Duration::from_secs(30),
+            },
             peers: Peers { users: None, told: None, leaving: Arc::new(Semaphore::new(16)) },
         }
     }
@@ -81,7 +91,7 @@ impl Proxy {
                 Bound::Tcp(listener, address) => {
                     listener.set_nonblocking(true)?;
                     let listener = TcpListener::from_std(listener)?;
-                    let door = Arc::new(Door { house, only, port: Some(address.port()) });
+                    let door = Arc::new(Door::new(house, only, Some(address.port())));
                     let peers = self.peers.clone();
                     tasks.spawn(async move { accept(Listener::Tcp(listener), door, limits, peers, stopped).await });
                 }
@@ -89,7 +99,7 @@ impl Proxy {
                 Bound::Unix(listener, cleanup) => {
                     listener.set_nonblocking(true)?;
                     let listener = tokio::net::UnixListener::from_std(listener)?;
-                    let door = Arc::new(Door { house, only, port: None });
+                    let door = Arc::new(Door::new(house, only, None));
                     cleanups.push(cleanup);
                     let peers = self.peers.clone();
                     tasks.spawn(async move { accept(Listener::Unix(listener), door, limits, peers, stopped).await });
@@ -280,34 +290,90 @@ async fn serve<S>(stream: S, door: Arc<Door>, limits: Limits, mut stopped: watch
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let serving = door.clone();
+    let visit = Arc::new(Visit { door, line: Line::new() });
+    let serving = visit.clone();
     let service = service_fn(move |request| {
-        let door = serving.clone();
-        async move { Ok::<_, Infallible>(door.answer(request).await) }
+        let visit = serving.clone();
+        async move {
+            visit.line.begin();
+            let answer = visit.door.answer(request, &visit.line).await;
+            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+                visit.line.become_raw();
+            }
+            Ok::<_, Infallible>(answer.map(|body| Answer { body, visit }))
+        }
     });
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_time)
+        // Ours costs no timer for each request.
+        .header_read_timeout(None)
         .max_buf_size(MOST_HEAD)
         .max_header_size(MOST_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Watched::new(stream, visit.clone())), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let mut stop = pin!(stopped.wait_for(|stop| *stop));
+    let mut patience = Patience::new(limits.times);
     let (mut listening, mut stopping) = (false, false);
     let ended = std::future::poll_fn(|context| {
         // The task's waker stays the same, so it is left with the watch once; afterwards a look at a flag is enough.
-        if !stopping && (!listening || door.house.stopping.load(Ordering::Acquire)) {
+        if !stopping && (!listening || visit.door.house.stopping.load(Ordering::Acquire)) {
             listening = true;
             if stop.as_mut().poll(context).is_ready() {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
         }
-        connection.as_mut().poll(context)
+        if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+            return Poll::Ready(ended);
+        }
+        patience.poll(context, &visit.line).map(Ok)
     });
     if let Err(error) = ended.await {
         tracing::debug!(target: "unexpired", error = %crate::dial::deepest(&error), "a client's connection ended");
+    }
+}
+
+/// A client's connection, and the door that it came in by.
+struct Visit {
+    door: Arc<Door>,
+    line: Line,
+}
+
+impl AsRef<Line> for Visit {
+    fn as_ref(&self) -> &Line {
+        &self.line
+    }
+}
+
+/// An answer on its way out. When it is dropped it is over, one way or the other.
+struct Answer {
+    body: OutBody,
+    visit: Arc<Visit>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.visit.line.end();
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -358,10 +424,19 @@ impl ProxyBuilder {
         self
     }
 
-    /// How long a client may take to send a request's head, and how long a connection may wait for the next. Default 30 s.
+    /// How long a client may take to send a request's head, counted from its first byte; for the first request from the connection's beginning, and where
+    /// no right key was shown from the last answer. Default 30 s.
     #[must_use]
     pub fn head_timeout(mut self, time: Duration) -> Self {
-        self.limits.head_time = time;
+        self.limits.times.head = time;
+        self
+    }
+
+    /// How long a connection is kept for its next request, at least; it may be twice as long. Default 10 min, which is longer than clients keep one that they
+    /// do not use: so it is them who close it, and none sends a request while we do.
+    #[must_use]
+    pub fn idle_timeout(mut self, time: Duration) -> Self {
+        self.limits.times.idle = time;
         self
     }
 
@@ -452,4 +527,6 @@ const MOST_HEAD: usize = 64 << 10;
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// How long one who is told no may take to hear it.
 const LEAVING: Duration = Duration::from_secs(1);
+const HEAD_TIME: Duration = Duration::from_secs(30);
+const IDLE_TIME: Duration = Duration::from_secs(600);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);

@@ -62,7 +62,7 @@ impl Replay {
 
     /// The first attempt's body.
     pub(crate) fn first(&self) -> SendBody {
-        SendBody { shared: Some(self.0.clone()), attempt: 0, again: VecDeque::new(), _kept: None }
+        SendBody(Some(Box::new(Sending { shared: self.0.clone(), attempt: 0, again: VecDeque::new(), _kept: None })))
     }
 
     /// The body of another attempt. `None` if the request cannot be sent again.
@@ -71,7 +71,8 @@ impl Replay {
         let mut kept = shared.kept.take()?;
         shared.attempt = shared.attempt.saturating_add(1);
         let again = std::mem::take(&mut kept.segments).into_iter().map(Bytes::from).collect();
-        Some(SendBody { shared: Some(self.0.clone()), attempt: shared.attempt, again, _kept: Some(kept) })
+        let attempt = shared.attempt;
+        Some(SendBody(Some(Box::new(Sending { shared: self.0.clone(), attempt, again, _kept: Some(kept) }))))
     }
 
     /// No second attempt will be made: the copy is given up.
@@ -150,10 +151,11 @@ impl Drop for Kept {
     }
 }
 
-/// A body that goes upstream.
-pub(crate) struct SendBody {
-    /// `None`: there is no body.
-    shared: Option<Arc<Mutex<Shared>>>,
+/// A body that goes upstream; mostly there is none. Small, since a request is handed on many times.
+pub(crate) struct SendBody(Option<Box<Sending>>);
+
+struct Sending {
+    shared: Arc<Mutex<Shared>>,
     attempt: u32,
     again: VecDeque<Bytes>,
     /// Holds its part of the budget until the copy was sent.
@@ -162,7 +164,7 @@ pub(crate) struct SendBody {
 
 impl SendBody {
     pub(crate) const fn empty() -> Self {
-        Self { shared: None, attempt: 0, again: VecDeque::new(), _kept: None }
+        Self(None)
     }
 }
 
@@ -171,12 +173,11 @@ impl Body for SendBody {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
+        let Some(this) = &mut self.get_mut().0 else { return Poll::Ready(None) };
         if let Some(bytes) = this.again.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
-        let Some(shared) = &this.shared else { return Poll::Ready(None) };
-        let mut shared = lock(shared);
+        let mut shared = lock(&this.shared);
         if shared.attempt != this.attempt {
             return Poll::Ready(Some(Err("the request was begun anew".into())));
         }
@@ -202,13 +203,13 @@ impl Body for SendBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.again.is_empty() && self.shared.as_ref().is_none_or(|shared| lock(shared).live.is_end_stream())
+        self.0.as_ref().is_none_or(|body| body.again.is_empty() && lock(&body.shared).live.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let Some(shared) = &self.shared else { return SizeHint::with_exact(0) };
-        let copied = self.again.iter().fold(0_u64, |sum, bytes| sum.saturating_add(bytes.len() as u64));
-        let live = lock(shared).live.size_hint();
+        let Some(body) = &self.0 else { return SizeHint::with_exact(0) };
+        let copied = body.again.iter().fold(0_u64, |sum, bytes| sum.saturating_add(bytes.len() as u64));
+        let live = lock(&body.shared).live.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(live.lower().saturating_add(copied));
         if let Some(upper) = live.upper() {

@@ -307,11 +307,12 @@ async fn a_websocket_passes_both_ways() {
     let mut first = [0; 10];
     client.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"helloearly");
-    for text in ["one", "two"] {
+    // What would be refused in a request is nobody's affair now.
+    for text in ["one", "two", "POST / HTTP/1.1\ncontent-length: 1\ncontent-length: 1\n\n"] {
         client.write_all(text.as_bytes()).await.unwrap();
-        let mut echo = [0; 3];
+        let mut echo = vec![0; text.len()];
         client.read_exact(&mut echo).await.unwrap();
-        assert_eq!(&echo, text.as_bytes());
+        assert_eq!(echo, text.as_bytes());
     }
 }
 
@@ -415,6 +416,119 @@ async fn connections_are_used_again_and_a_closed_one_costs_nothing() {
     for _ in 0..20 {
         let answer = proxy.get("/").await;
         assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    }
+}
+
+/// An upstream that reads a request on a connection that was used before, and closes it without a word: nobody knows what it did meanwhile. What may be done
+/// twice is sent again, on a new connection, once; the rest is not.
+#[tokio::test]
+async fn what_may_have_been_done_is_done_again_only_if_that_is_the_same() {
+    for (method, headers, status) in [
+        ("GET", "", 200),
+        ("PUT", "", 200),
+        ("DELETE", "", 200),
+        ("POST", "", 502),
+        ("PATCH", "", 502),
+        ("POST", "idempotency-key: 1\r\n", 200),
+        ("PATCH", "X-Idempotency-Key: 1\r\n", 200),
+    ] {
+        let requests = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        let address = raw_upstream(move |number, mut stream| {
+            let seen = seen.clone();
+            async move {
+                for count in 0.. {
+                    let head = read_head(&mut stream).await;
+                    if head.is_empty() {
+                        return;
+                    }
+                    if head.contains("content-length: 5") {
+                        stream.read_exact(&mut [0; 5]).await.unwrap();
+                    }
+                    seen.lock().unwrap().push((number, count));
+                    if (number, count) == (0, 1) {
+                        return;
+                    }
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                }
+            }
+        })
+        .await;
+        let proxy = Running::of(route(scripted().1, &format!("http://{address}")).build().unwrap());
+        assert_eq!(proxy.get("/").await.status, 200);
+        let answer = proxy.send(method, "/", headers, if method == "GET" { b"" } else { b"hello" }).await;
+        assert_eq!(answer.status, status, "{method} {headers}: {}", answer.all);
+        let attempts: &[_] = if status == 200 { &[(0, 0), (0, 1), (1, 0)] } else { &[(0, 0), (0, 1)] };
+        assert_eq!(requests.lock().unwrap().as_slice(), attempts, "{method} {headers}");
+        if status == 502 {
+            assert!(answer.text().contains("closed the connection"), "{}", answer.text());
+        }
+    }
+}
+
+/// On a new connection even what may be done twice is not: that upstream fails.
+#[tokio::test]
+async fn what_fails_on_a_new_connection_is_not_sent_again() {
+    let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = count.clone();
+    let address = raw_upstream(move |_, mut stream| {
+        let counted = counted.clone();
+        async move {
+            read_head(&mut stream).await;
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    })
+    .await;
+    let proxy = Running::of(route(scripted().1, &format!("http://{address}")).build().unwrap());
+    assert_eq!(proxy.get("/").await.status, 502);
+    assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 1);
+}
+
+/// A connection that the upstream has closed meanwhile is seen to be closed before a request is sent on it, which matters to what cannot be sent twice.
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_not_used_for_what_cannot_be_sent_twice() {
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let address = raw_upstream(move |_, mut stream| {
+        let told = told.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.read_exact(&mut [0; 5]).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            drop(stream);
+            told.send(()).unwrap();
+        }
+    })
+    .await;
+    let proxy = Running::of(route(scripted().1, &format!("http://{address}")).build().unwrap());
+    for _ in 0..20 {
+        assert_eq!(proxy.send("POST", "/", "", b"hello").await.status, 200);
+        tells.recv().await.unwrap();
+    }
+}
+
+/// Node and others close after five seconds and say so; a connection is not used in its last.
+#[tokio::test]
+async fn what_an_upstream_says_of_its_connections_is_heeded() {
+    for (keep_alive, connections) in
+        [("timeout=1", 2), ("max=5, Timeout = 1", 2), ("timeout=60", 1), ("", 1), ("timeout=x", 1)]
+    {
+        let count = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = count.clone();
+        let address = raw_upstream(move |_, mut stream| {
+            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            async move {
+                while !read_head(&mut stream).await.is_empty() {
+                    let answer = format!("HTTP/1.1 200 OK\r\nkeep-alive: {keep_alive}\r\ncontent-length: 2\r\n\r\nok");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        })
+        .await;
+        let proxy = Running::of(route(scripted().1, &format!("http://{address}")).build().unwrap());
+        assert_eq!(proxy.get("/").await.header("keep-alive"), None);
+        tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+        assert_eq!(proxy.get("/").await.status, 200);
+        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), connections, "{keep_alive}");
     }
 }
 

@@ -70,6 +70,48 @@ async fn what_means_that_the_token_is_refused_is_not_seen_by_the_client() {
     }
 }
 
+/// Servers compress small answers too. The client gets what was sent, byte by byte.
+#[tokio::test]
+async fn a_compressed_refusal_is_read_and_passed_on_as_it_came() {
+    // `{"error":{"code":"ExpiredToken","message":"The token has expired"}}`, by Node's zlib.
+    let bodies = [
+        (
+            "gzip",
+            "H4sIAAAAAAAAA6tWSi0qyi9SsqpWSs5PSVWyUnKtKMgsSk0Jyc9OzVPSUcpNLS5OTAdJhGSkKpSARBUyEosVUiHKlGprAeRPqcFDAAAA",
+        ),
+        ("deflate", "eJyrVkotKsovUrKqVkrOT0lVslJyrSjILEpNCcnPTs1T0lHKTS0uTkwHSYRkpCqUgEQVMhKLFVIhypRqawEPkBdq"),
+        ("deflate", "q1ZKLSrKL1KyqlZKzk9JVbJScq0oyCxKTQnJz07NU9JRyk0tLk5MB0mEZKQqlIBEFTISixVSIcqUamsB"),
+    ];
+    for (coding, body) in bodies {
+        use base64::Engine as _;
+        let body = base64::engine::general_purpose::STANDARD.decode(body).unwrap();
+        for (status, recovers) in [(403, true), (404, false)] {
+            let answer = body.clone();
+            let headers = [("content-type", "application/json"), ("content-encoding", coding)];
+            let upstream =
+                Upstream::start(move |_, seen| wants_second(seen, || reply(status, &headers, answer.clone()))).await;
+            let (proxy, source) = before(&upstream);
+            let seen = proxy.send("POST", "/", "accept-encoding: gzip, deflate, br, zstd\r\n", b"x").await;
+            assert_eq!(seen.status, if recovers { 200 } else { status }, "{coding}");
+            assert_eq!(source.calls(), if recovers { 2 } else { 1 }, "{coding}");
+            assert_eq!(
+                upstream.last().header("accept-encoding"),
+                Some("gzip, deflate"),
+                "what cannot be read is not asked for"
+            );
+        }
+        // Where the second attempt is refused too, the refusal is the client's.
+        let (source, manager) = scripted();
+        let answer = body.clone();
+        let headers = [("content-type", "application/json"), ("content-encoding", coding)];
+        let upstream = Upstream::start(move |_, _| reply(403, &headers, answer.clone())).await;
+        let proxy = Running::of(route(manager, &upstream.url("")).build().unwrap());
+        let seen = proxy.get("/").await;
+        assert_eq!((seen.status, seen.header("content-encoding"), source.calls()), (403, Some(coding), 2));
+        assert_eq!(seen.body, body);
+    }
+}
+
 #[tokio::test]
 async fn a_status_can_be_said_to_mean_it() {
     let upstream = Upstream::start(|_, seen| wants_second(seen, || reply(440, &[], ""))).await;

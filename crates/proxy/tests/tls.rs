@@ -9,71 +9,12 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use support::authority::Authority;
 use support::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig};
-
-/// An authority, and what it has signed.
-struct Authority {
-    folder: tempfile::TempDir,
-    certificate: rcgen::Certificate,
-    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
-        Self { folder, certificate, issuer: rcgen::Issuer::new(params, key) }
-    }
-
-    fn ca_file(&self) -> PathBuf {
-        self.folder.path().join("ca.pem")
-    }
-
-    /// A certificate for `name`, in files.
-    fn sign(&self, name: &str) -> (PathBuf, PathBuf) {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let signed =
-            rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        let (chain_file, key_file) = (self.folder.path().join("chain.pem"), self.folder.path().join("key.pem"));
-        std::fs::write(&chain_file, signed.pem()).unwrap();
-        std::fs::write(&key_file, key.serialize_pem()).unwrap();
-        (chain_file, key_file)
-    }
-
-    fn acceptor(&self, alpn: &[&[u8]], ask_for_certificate: bool) -> TlsAcceptor {
-        let key = rcgen::KeyPair::generate().unwrap();
-        let signed =
-            rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
-        let provider = unexpired_crypto::tls_provider();
-        let builder =
-            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
-        let builder = if ask_for_certificate {
-            let mut roots = RootCertStore::empty();
-            roots.add(self.certificate.der().clone()).unwrap();
-            builder.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap(),
-            )
-        } else {
-            builder.with_no_client_auth()
-        };
-        let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
-        let mut config = builder.with_single_cert(vec![signed.der().clone()], key).unwrap();
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        TlsAcceptor::from(Arc::new(config))
-    }
-}
 
 async fn upstream(acceptor: TlsAcceptor, connections: Arc<AtomicUsize>) -> Upstream {
     Upstream::start_with(
@@ -152,4 +93,68 @@ async fn a_certificate_of_our_own_is_shown() {
     let with = route(scripted().1, &url).ca_file(authority.ca_file()).client_certificate(chain, key).build().unwrap();
     assert_eq!(Running::of(with).get("/").await.status, 200);
     assert_eq!(upstream.seen().len(), 1);
+}
+
+/// RFC 9113 section 8.7: what an upstream says that it did not look at is sent again, whatever it is; what it may have looked at is not.
+#[tokio::test]
+async fn what_was_not_looked_at_is_sent_again_on_another_connection() {
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    let refused = frame(3, 0, 3, &[0, 0, 0, 7]);
+    let failed = frame(3, 0, 3, &[0, 0, 0, 2]);
+    let farewell = |last: u8, why: u8| frame(7, 0, 0, &[0, 0, 0, last, 0, 0, 0, why]);
+    for (name, says, method, status) in [
+        ("a refused stream", refused, "POST", 200),
+        ("a farewell before it", farewell(1, 0), "POST", 200),
+        ("a stream that failed", failed.clone(), "POST", 502),
+        ("a farewell behind it", farewell(3, 0), "POST", 502),
+        ("a fault of the connection", farewell(1, 1), "POST", 502),
+        ("a stream that failed", failed, "PUT", 200),
+    ] {
+        let authority = Authority::new();
+        let acceptor = authority.acceptor(&[b"h2"], false);
+        let requests = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = requests.clone();
+        let ok = frame(1, 5, 0, &[0x88]);
+        let settings = [frame(4, 0, 0, &[]), frame(4, 1, 0, &[])].concat();
+        let address = raw_upstream(move |number, stream| {
+            let (acceptor, seen, says, ok, settings) =
+                (acceptor.clone(), seen.clone(), says.clone(), ok.clone(), settings.clone());
+            async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                stream.read_exact(&mut [0; 24]).await.unwrap();
+                stream.write_all(&settings).await.unwrap();
+                let mut head = [0; 9];
+                while stream.read_exact(&mut head).await.is_ok() {
+                    let length = usize::from(head[1]) << 8 | usize::from(head[2]);
+                    stream.read_exact(&mut vec![0; length]).await.unwrap();
+                    if head[3] != 1 {
+                        continue;
+                    }
+                    let id = head[8];
+                    seen.lock().unwrap().push((number, id));
+                    if (number, id) != (0, 3) {
+                        let mut ok = ok.clone();
+                        ok[8] = id;
+                        stream.write_all(&ok).await.unwrap();
+                        continue;
+                    }
+                    stream.write_all(&says).await.unwrap();
+                    if says[3] == 7 {
+                        let _ = stream.shutdown().await;
+                        return;
+                    }
+                }
+            }
+        })
+        .await;
+        let url = format!("https://localhost:{}", address.port());
+        let proxy = Running::of(route(scripted().1, &url).ca_file(authority.ca_file()).build().unwrap());
+        assert_eq!(proxy.get("/").await.status, 200, "{name}");
+        let answer = proxy.send(method, "/", "", b"hello").await;
+        assert_eq!(answer.status, status, "{name}: {}", answer.all);
+        let attempts: &[_] = if status == 200 { &[(0, 1), (0, 3), (1, 1)] } else { &[(0, 1), (0, 3)] };
+        assert_eq!(requests.lock().unwrap().as_slice(), attempts, "{name}");
+    }
 }

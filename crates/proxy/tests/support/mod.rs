@@ -1,6 +1,8 @@
 //! What the tests of the proxy share: a proxy that runs, upstreams that answer as a test wants, and a client that writes bytes.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod authority;
+
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
