@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::cli::Lab;
-use crate::presence::{Found, file, installed, program, record};
+use crate::presence::{Found, file, installed, program, record, record_if_there};
 
 /// An agent's program, and the Node.js that it may need.
 #[derive(Debug)]
@@ -15,9 +15,11 @@ pub struct Agent {
     node: PathBuf,
 }
 
-/// An agent that came with the part `agents` of `tests/servers/setup`; [`None`] (and a counted skip) if it is not installed.
+/// An agent that came with the part `agents` of `tests/servers/setup`, or with the part `openclaw`; [`None`] (and a counted skip) if it is not installed.
 pub fn agent(name: &'static str) -> Option<Agent> {
-    let modules = installed().join("agents/node_modules");
+    // This one is large, so that it has a part of its own, which may be missing.
+    let part = if name == "openclaw" { "openclaw" } else { "agents" };
+    let modules = installed().join(part).join("node_modules");
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
     // Of these npm brings the program in a package for the platform, and an install script, which is not run, would put it in its place.
     let program = match name {
@@ -26,10 +28,10 @@ pub fn agent(name: &'static str) -> Option<Agent> {
         "opencode" => format!("opencode-linux-{architecture}/bin/opencode"),
         name => format!(".bin/{name}"),
     };
-    let found = file(installed().join("agents/done")).and_then(|_| {
+    let found = file(installed().join(part).join("done")).and_then(|_| {
         Ok(Agent { name, program: file(modules.join(program))?, node: file(modules.join(".bin/node"))? })
     });
-    record(name, found)
+    if part == "agents" { record(name, found) } else { record_if_there(name, found) }
 }
 
 impl Agent {
