@@ -1,28 +1,46 @@
 //! Coding agents as npm brings them, and a network in which they can reach nobody but this machine.
 
 use std::net::UdpSocket;
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::clients::found;
-use crate::presence::{Found, installed, program, record};
+use crate::cli::Lab;
+use crate::presence::{Found, file, installed, program, record, record_if_there};
 
-/// An agent's program, with a Node.js that is new enough for it.
+/// An agent's program, and the Node.js that it may need.
 #[derive(Debug)]
 pub struct Agent {
-    /// The interpreter.
-    pub node: String,
-    /// What it runs.
-    pub program: String,
+    name: &'static str,
+    program: PathBuf,
+    node: PathBuf,
 }
 
-/// An agent that came with the part `agents` of `tests/servers/setup`; [`None`] (and a counted skip) if it is not installed.
-pub fn agent(name: &str) -> Option<Agent> {
-    let bin = installed().join("agents/node_modules/.bin");
-    let installed = |program: &str| found(bin.join(program), "agents/done");
-    let agent = installed("node").and_then(|node| Ok(Agent { node, program: installed(name)? }));
-    record(name, agent)
+/// An agent that came with the part `agents` of `tests/servers/setup`, or with the part `openclaw`; [`None`] (and a counted skip) if it is not installed.
+pub fn agent(name: &'static str) -> Option<Agent> {
+    // This one is large, so that it has a part of its own, which may be missing.
+    let part = if name == "openclaw" { "openclaw" } else { "agents" };
+    let modules = installed().join(part).join("node_modules");
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    // Of these npm brings the program in a package for the platform, and an install script, which is not run, would put it in its place.
+    let program = match name {
+        "claude" => format!("@anthropic-ai/claude-code-linux-{architecture}/claude"),
+        "copilot" => format!("@github/copilot-linux-{architecture}/copilot"),
+        "opencode" => format!("opencode-linux-{architecture}/bin/opencode"),
+        name => format!(".bin/{name}"),
+    };
+    let found = file(installed().join(part).join("done")).and_then(|_| {
+        Ok(Agent { name, program: file(modules.join(program))?, node: file(modules.join(".bin/node"))? })
+    });
+    if part == "agents" { record(name, found) } else { record_if_there(name, found) }
 }
 
+impl Agent {
+    /// Puts it into the `PATH` of a lab's clients.
+    pub fn install(&self, lab: &Lab) {
+        lab.link_to(self.name, &self.program);
+        lab.link_to("node", &self.node);
+    }
+}
 /// Runs the body of the test of this name in a network namespace of its own, where there is loopback and nothing else: the test starts itself
 /// there once more. Everything that the body starts is in it too.
 ///

@@ -96,9 +96,17 @@ impl Lab {
     /// # Panics
     /// If the home is not writable.
     pub fn link(&self, name: &str) -> PathBuf {
+        self.link_to(name, unexpired())
+    }
+
+    /// The same for any program.
+    ///
+    /// # Panics
+    /// If the home is not writable.
+    pub fn link_to(&self, name: &str, program: &Path) -> PathBuf {
         let link = self.bin().join(name);
         #[cfg(unix)]
-        std::os::unix::fs::symlink(unexpired(), &link).expect("the home is writable");
+        std::os::unix::fs::symlink(program, &link).expect("the home is writable");
         link
     }
 

@@ -19,10 +19,13 @@
 
 #[cfg(target_os = "linux")]
 pub mod agents;
+mod anthropic;
 pub mod cli;
 pub mod clients;
+mod gemini;
 pub mod http;
-pub mod openai;
+pub mod model;
+mod openai;
 mod presence;
 mod process;
 pub mod resource;

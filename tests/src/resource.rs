@@ -80,7 +80,7 @@ pub struct Seen {
     pub good: usize,
     /// Requests with a token that was refused.
     pub refused: usize,
-    /// Requests without one.
+    /// Requests without one, save `HEAD`.
     pub bare: usize,
     /// By which scheme the last one came.
     pub scheme: Option<Scheme>,
@@ -116,6 +116,8 @@ impl Resource {
                     return pages(request);
                 }
                 Some(_) => seen.refused += 1,
+                // A connection is opened for later.
+                None if request.method == "HEAD" => {}
                 None => seen.bare += 1,
             }
             let headers = challenges.iter().map(|value| ("www-authenticate".to_owned(), value.clone()));

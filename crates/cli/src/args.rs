@@ -217,6 +217,10 @@ pub(crate) struct MintArgs {
     /// Not one that arrived before this moment, in nanoseconds since boot
     #[arg(long, value_name = "NANOSECONDS")]
     pub(crate) asked_at: Option<i64>,
+
+    /// Not one that lives less than this
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) min_ttl: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use unexpired::config::Export;
 use unexpired::store::{FileStore, Locked};
-use unexpired::{ErrorKind, MintRequest, SystemClock, Timestamp, TokenManager};
+use unexpired::{ErrorKind, MintRequest, SystemClock, Timestamp, TokenManager, TokenOptions};
 
 /// How to start it for one token.
 pub(crate) struct Minter(Vec<OsString>);
@@ -36,12 +36,20 @@ impl Minter {
     /// Starts it in a process group of its own, with nothing of ours but the environment and, where there is one, the lock: it is never free in
     /// between.
     ///
-    /// A token that arrived before `asked` is not good enough.
-    pub(crate) fn start(&self, locked: Option<Locked>, asked: Option<Timestamp>) -> std::io::Result<Child> {
+    /// A token that arrived before `asked` is not good enough, nor is one that lives less than `least`.
+    pub(crate) fn start(
+        &self,
+        locked: Option<Locked>,
+        asked: Option<Timestamp>,
+        least: Duration,
+    ) -> std::io::Result<Child> {
         let mut command = Command::new(sys::this_program()?);
         command.arg("mint");
         if let Some(asked) = asked {
             command.arg(format!("--asked-at={}", asked.boot_nanos()));
+        }
+        if !least.is_zero() {
+            command.arg(format!("--min-ttl={}ms", least.as_millis()));
         }
         command.args(&self.0).current_dir(sys::ROOT).stdout(Stdio::null()).stderr(Stdio::null());
         match locked {
@@ -92,11 +100,12 @@ pub(crate) fn run(args: &Args, own: &MintArgs) -> Result<(), Failure> {
     if let Some(asked) = own.asked_at {
         stored = stored.newer_than(Timestamp::from_nanos(asked, 0));
     }
+    let least = own.min_ttl.unwrap_or_default();
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         if held {
             // Nobody waits: one attempt, and the next is somebody else's.
-            let request = MintRequest::standalone_on(Arc::new(HereClock));
+            let request = MintRequest::standalone_on(Arc::new(HereClock)).with_min_ttl(least);
             stored.renew(request).await.map(drop).map_err(|error| Failure::of(error.kind(), &error))
         } else {
             let handle = runtime.handle().clone();
@@ -105,7 +114,7 @@ pub(crate) fn run(args: &Args, own: &MintArgs) -> Result<(), Failure> {
                 .clock(Arc::new(HereClock))
                 .spawner(move |flight| drop(handle.spawn(flight)))
                 .build();
-            manager.token().await.map(drop).map_err(Failure::from)
+            manager.token_with(TokenOptions::new().min_ttl(least)).await.map(drop).map_err(Failure::from)
         }
     });
     runtime.shutdown_background();

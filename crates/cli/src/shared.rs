@@ -122,7 +122,7 @@ pub(crate) fn token(
     // Before the record is read, as with every stamp.
     let revision = subject.source.revision();
     let Some(store) = open(args, subject.store)?.map(FileStore::in_place) else {
-        return Ok((mint_here(args, subject, ask, subject.source.clone(), None)?, None));
+        return Ok((mint_here(args, subject, ask, ask.min_ttl(), subject.source.clone(), None)?, None));
     };
     let key = subject.stored(store.clone()).key();
     let until = Instant::now() + ask.timeout().unwrap_or(LONGEST_WAIT);
@@ -248,6 +248,12 @@ impl Sharing<'_> {
         (quiet || record.backing_off(now).is_some()).then(|| self.hand(token, true))
     }
 
+    /// The least life that will do. What depends on the token's own life is measured by the one that is kept.
+    fn least_life(&self) -> Duration {
+        let record = look(&self.store, &self.key, &*self.subject.source);
+        record.usable(SystemClock.now()).map_or(self.ask.min_ttl(), |token| self.ask.least_life(token))
+    }
+
     fn hand(&self, token: &Token, short: bool) -> Handed {
         Handed { token: token.clone(), name: self.subject.name.clone(), short, instead: None }
     }
@@ -279,7 +285,7 @@ impl Sharing<'_> {
         let record = look(&self.store, &self.key, &*self.subject.source);
         if is_due(&record) {
             // If no process can be started the next call tries again.
-            let _ = self.subject.minter.start(Some(locked), None);
+            let _ = self.subject.minter.start(Some(locked), None, Duration::ZERO);
         }
     }
 
@@ -291,7 +297,14 @@ impl Sharing<'_> {
             Ok(None) => return Ok(Err(self.too_late())),
             Err(error) => {
                 not_shared(self.args, &error);
-                return mint_here(self.args, self.subject, self.ask, self.subject.source.clone(), None);
+                return mint_here(
+                    self.args,
+                    self.subject,
+                    self.ask,
+                    self.least_life(),
+                    self.subject.source.clone(),
+                    None,
+                );
             }
         };
         let slow = record.took.is_some_and(|took| took >= SLOW);
@@ -309,7 +322,7 @@ impl Sharing<'_> {
                 return Ok(Err(error));
             }
             let asked = (self.ask.fresh || self.ask.whole_seconds).then_some(self.asked);
-            if let Ok(child) = self.subject.minter.start(Some(locked), asked) {
+            if let Ok(child) = self.subject.minter.start(Some(locked), asked, self.least_life()) {
                 return Ok(self.wait_for(child));
             }
             // It cannot be started, and the lock is gone with the attempt.
@@ -328,7 +341,7 @@ impl Sharing<'_> {
         if self.ask.fresh || self.ask.whole_seconds {
             stored = stored.newer_than(self.asked);
         }
-        mint_here(self.args, self.subject, self.ask, Arc::new(stored), Some(&self.subject.minter))
+        mint_here(self.args, self.subject, self.ask, self.least_life(), Arc::new(stored), Some(&self.subject.minter))
     }
 
     /// Waits for the minter as long as the caller allows. It goes on in any case.
@@ -379,6 +392,7 @@ fn mint_here(
     args: &Args,
     subject: &Subject,
     ask: &Ask,
+    least: Duration,
     source: Arc<dyn TokenSource>,
     standby: Option<&Minter>,
 ) -> Result<Result<Handed, Error>, Failure> {
@@ -393,7 +407,7 @@ fn mint_here(
     let (manager, narrator) = Narrator::watch(args, builder);
     let asked = SystemClock.now();
     let mut options = TokenOptions::new();
-    options = options.min_ttl(ask.min_ttl());
+    options = options.min_ttl(least);
     if let Some(timeout) = ask.timeout() {
         options = options.timeout(timeout);
     }
@@ -404,7 +418,7 @@ fn mint_here(
             Err(_) => {
                 if let Some(standby) = standby {
                     // It waits for the lock that this process holds. Without it the token is minted all the same, if nobody kills us.
-                    let _ = standby.start(None, (ask.fresh || ask.whole_seconds).then_some(asked));
+                    let _ = standby.start(None, (ask.fresh || ask.whole_seconds).then_some(asked), least);
                 }
                 answer.await
             }

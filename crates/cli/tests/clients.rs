@@ -87,11 +87,11 @@ fn an_outage_during_a_suspicion_costs_nobody_the_token_that_lives() {
 
 #[test]
 fn a_token_has_the_life_that_its_client_needs() {
-    let machine = Machine::new(303);
+    let machine = Machine::new(313);
     let first = machine.token(&["token", "corp"]);
     std::thread::sleep(Duration::from_millis(3_200));
     assert_eq!(machine.token(&["token", "corp"]), first, "good enough for others");
-    assert_ne!(machine.token(&CODEX), first, "Codex keeps it for 300 s");
+    assert_ne!(machine.token(&CODEX), first, "Codex keeps it for 300 s, and sends it then");
     // Claude may use a token for twice its interval, and the issuer gives no such life: told to nobody, asked for once.
     let claude = ["token", "corp", "--as", "claude"];
     let shorter = ["token", "corp", "--as", "claude", "--client-interval", "10s"];
@@ -99,6 +99,30 @@ fn a_token_has_the_life_that_its_client_needs() {
     machine.token(&claude);
     machine.token(&shorter);
     assert_eq!(machine.requests(), 3);
+}
+
+#[test]
+fn a_token_that_claude_may_use_after_a_pause_has_half_of_its_life() {
+    for name in ["corp", "rotating"] {
+        let machine = Machine::new(4);
+        let claude = ["token", name, "--as", "claude", "--client-interval", "100ms"];
+        let first = machine.token(&claude);
+        a_while();
+        assert_eq!(machine.token(&["token", name]), first, "{name}: it is not due for others");
+        assert_ne!(machine.token(&claude), first, "{name}");
+        assert_eq!(machine.requests(), 2, "{name}");
+    }
+}
+
+#[test]
+fn a_life_that_the_issuer_does_not_give_is_asked_for_once() {
+    for name in ["corp", "rotating"] {
+        let machine = Machine::new(60);
+        let codex = ["token", name, "--as", "codex"];
+        let first = machine.token(&codex);
+        assert_eq!((machine.token(&codex), machine.token(&codex)), (first.clone(), first), "{name}");
+        assert_eq!(machine.requests(), 1, "{name}");
+    }
 }
 
 #[test]

@@ -119,6 +119,13 @@ impl MintRequest {
         self
     }
 
+    /// The same request by somebody who waits for a token with so much life left.
+    #[must_use]
+    pub fn with_min_ttl(mut self, min_ttl: Duration) -> Self {
+        self.min_ttl = min_ttl;
+        self
+    }
+
     /// The claims (a JSON object as text) that a resource demanded in a challenge.
     pub fn claims(&self) -> Option<&str> {
         self.claims.as_ref().map(Secret::expose)

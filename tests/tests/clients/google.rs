@@ -5,7 +5,7 @@ use unexpired_tests::cli::Lab;
 use unexpired_tests::clients::from_pip_as;
 use unexpired_tests::resource::{Incoming, Resource, reply};
 
-use crate::{LIFE, good, program, use_tokens, write};
+use crate::{LIFE, good, program, through_lifetimes, use_tokens, write};
 
 #[test]
 fn google_auth_exchanges_the_subject_tokens() {
@@ -49,4 +49,23 @@ fn google_auth_exchanges_the_subject_tokens() {
     write(&file, &credential("absent").to_string());
     let absent = lab.run(&[&python, use_tokens(), "google"], &environment);
     assert!(!absent.ok && absent.stderr.contains("code: misconfigured, message: "), "{absent:?}");
+}
+
+/// Artifact Registry's backend for keyring, as pip and uv use it: it asks gcloud, which is not installed but stood in for.
+#[test]
+fn a_program_that_calls_gcloud_through_lifetimes() {
+    let Some(python) = from_pip_as("python", "keyrings.google-artifactregistry-auth") else { return };
+    let lab = Lab::start(LIFE);
+    lab.link("gcloud");
+    let environment = [("UNEXPIRED_TOKEN_NAME", "corp"), ("NO_GCE_CHECK", "true")];
+    let mut tokens = std::collections::HashSet::new();
+    through_lifetimes(|| {
+        let get = ["-m", "keyring", "get", "https://europe-python.pkg.dev/p/r/simple/", "oauth2accesstoken"];
+        let got = lab.run(&[&[python.as_str()], &get[..]].concat(), &environment);
+        good(&got);
+        let token = got.stdout.trim_end().to_owned();
+        assert!(lab.accepts(&token), "{got:?}");
+        tokens.insert(token);
+    });
+    assert!(tokens.len() >= 3, "{} tokens in three lifetimes", tokens.len());
 }

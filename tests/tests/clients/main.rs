@@ -14,6 +14,7 @@ mod google;
 mod kubernetes;
 mod node;
 mod python;
+mod terraform;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -52,7 +52,10 @@ impl Client {
         };
         let keeps = interval.unwrap_or(FIVE_MINUTES);
         match self {
-            Self::Codex => Profile { least: keeps, keeps: Some(keeps), ..plain },
+            // What is sent at the interval's end must still arrive in time.
+            Self::Codex => {
+                Profile { least: keeps.saturating_add((keeps / 2).min(UNDER_WAY)), keeps: Some(keeps), ..plain }
+            }
             // A token is used until the interval is over, and the old one once more while the next is fetched.
             Self::Claude => Profile {
                 least: keeps.saturating_mul(2),
@@ -93,3 +96,5 @@ impl Profile {
 }
 
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
+/// As long before its expiry as the engine hands out no token.
+const UNDER_WAY: Duration = Duration::from_secs(10);

@@ -17,7 +17,10 @@ pub(super) fn plan(ask: &Ask<'_>) -> Result<Plan, Failure> {
         FilePlan { file: folder.join(".env"), form: Form::Env, sets: variables, holds_key: true },
         FilePlan { file: folder.join("settings.json"), form: Form::Json, sets: settings, holds_key: false },
     ];
-    let mut notes = vec!["unset GOOGLE_API_KEY, GOOGLE_GENAI_USE_VERTEXAI and GOOGLE_GENAI_USE_GCA".to_owned()];
+    let mut notes = vec![
+        "unset GOOGLE_API_KEY, GOOGLE_GENAI_USE_VERTEXAI and GOOGLE_GENAI_USE_GCA".to_owned(),
+        "gemini reads this .env in folders that it trusts, and a folder's own .env in place of it".to_owned(),
+    ];
     if ask.upstream.trim_end_matches('/').ends_with("/v1beta") {
         notes.push("gemini puts /v1beta behind its base URL, and the route's upstream ends with it too".to_owned());
     }

@@ -17,6 +17,8 @@ pub(super) fn run(args: &Args, own: &StandInArgs) -> Result<(), Failure> {
     let (words, format) = (said.words(), said.option("--format"));
     let form = match (words.as_slice(), format) {
         (["config", "config-helper"], Some("json")) => Form::Document,
+        // So ask Artifact Registry's backend for keyring, and docker-credential-gcr.
+        (["config", "config-helper"], Some("json(credential)")) => Form::Credential,
         (["config", "config-helper"], Some("value(credential.access_token)")) => Form::Token,
         (["auth", "print-access-token"] | ["auth", "application-default", "print-access-token"], None) => Form::Token,
         _ => return Err(unknown()),
@@ -36,12 +38,17 @@ pub(super) fn run(args: &Args, own: &StandInArgs) -> Result<(), Failure> {
     }
     // Clients expect a moment. They ask again after it, so a token that does not expire loses nothing.
     let until = handed.usable_until().unwrap_or_else(|| SystemTime::now() + A_WHILE);
+    let (before, behind) = if form == Form::Document { AROUND } else { ("", "") };
     write::parts(&[
-        "{\n  \"configuration\": {\n    \"active_configuration\": \"default\",\n    \"properties\": {}\n  },\n  \"credential\": {\n    \"access_token\": \"",
+        "{\n",
+        before,
+        "  \"credential\": {\n    \"access_token\": \"",
         handed.token.secret(),
         "\",\n    \"token_expiry\": \"",
         &rfc3339(until),
-        "\"\n  },\n  \"sentinels\": {\n    \"config_sentinel\": \"\"\n  }\n}\n",
+        "\"\n  }",
+        behind,
+        "\n}\n",
     ])
 }
 
@@ -57,8 +64,15 @@ fn only_google(args: &Args) -> Result<String, Failure> {
 #[derive(PartialEq, Eq)]
 enum Form {
     Document,
+    Credential,
     Token,
 }
+
+/// What stands before and behind the credential in the whole document.
+const AROUND: (&str, &str) = (
+    "  \"configuration\": {\n    \"active_configuration\": \"default\",\n    \"properties\": {}\n  },\n",
+    ",\n  \"sentinels\": {\n    \"config_sentinel\": \"\"\n  }",
+);
 
 const A_WHILE: Duration = Duration::from_secs(300);
 
