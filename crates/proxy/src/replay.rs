@@ -49,6 +49,10 @@ struct Shared {
     kept: Option<Kept>,
     /// The client's last byte went upstream.
     done: bool,
+    /// The client broke off: what it sent until then is no request.
+    broken: bool,
+    /// An attempt has a copy that is not sent yet.
+    copying: bool,
 }
 
 impl Replay {
@@ -57,7 +61,7 @@ impl Replay {
         let size = live.size_hint().lower();
         let fits = usize::try_from(size).is_ok_and(|size| size <= budget.each);
         let kept = fits.then(|| Kept { segments: Vec::new(), length: 0, taken: 0, budget: budget.clone() });
-        Self(Arc::new(Mutex::new(Shared { live, attempt: 0, kept, done: false })))
+        Self(Arc::new(Mutex::new(Shared { live, attempt: 0, kept, done: false, broken: false, copying: false })))
     }
 
     /// The first attempt's body.
@@ -70,7 +74,8 @@ impl Replay {
         let mut shared = lock(&self.0);
         let mut kept = shared.kept.take()?;
         shared.attempt = shared.attempt.saturating_add(1);
-        let again = std::mem::take(&mut kept.segments).into_iter().map(Bytes::from).collect();
+        let again: VecDeque<_> = std::mem::take(&mut kept.segments).into_iter().map(Bytes::from).collect();
+        shared.copying = !again.is_empty();
         let attempt = shared.attempt;
         Some(SendBody(Some(Box::new(Sending { shared: self.0.clone(), attempt, again, _kept: Some(kept) }))))
     }
@@ -103,7 +108,7 @@ impl Progress {
     pub(crate) fn is_done(&self) -> bool {
         self.0.as_ref().is_none_or(|shared| {
             let shared = lock(shared);
-            shared.done || shared.live.is_end_stream()
+            !shared.copying && !shared.broken && (shared.done || shared.live.is_end_stream())
         })
     }
 }
@@ -175,11 +180,17 @@ impl Body for SendBody {
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(this) = &mut self.get_mut().0 else { return Poll::Ready(None) };
         if let Some(bytes) = this.again.pop_front() {
+            if this.again.is_empty() {
+                lock(&this.shared).copying = false;
+            }
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         let mut shared = lock(&this.shared);
         if shared.attempt != this.attempt {
             return Poll::Ready(Some(Err("the request was begun anew".into())));
+        }
+        if shared.broken {
+            return Poll::Ready(Some(Err("the client broke off".into())));
         }
         match std::task::ready!(Pin::new(&mut shared.live).poll_frame(context)) {
             Some(Ok(frame)) => {
@@ -194,7 +205,12 @@ impl Body for SendBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(error.into()))),
+            Some(Err(error)) => {
+                // After its error a body ends as a whole one does. A copy of what came before would be taken for all there was.
+                shared.broken = true;
+                shared.kept = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
             None => {
                 shared.done = true;
                 Poll::Ready(None)

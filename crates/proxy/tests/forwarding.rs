@@ -466,6 +466,56 @@ async fn what_may_have_been_done_is_done_again_only_if_that_is_the_same() {
     }
 }
 
+/// A client that breaks off in the middle of its body, on a connection to the upstream that was used before: what it had sent until then is not sent again as
+/// if it were all.
+#[tokio::test]
+async fn a_body_that_was_broken_off_is_not_sent_again_as_a_whole_one() {
+    for end in ["ZZ\r\n", ""] {
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+        let noted = seen.clone();
+        let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+        let address = raw_upstream(move |number, mut stream| {
+            let (noted, told) = (noted.clone(), told.clone());
+            async move {
+                if number == 0 {
+                    read_head(&mut stream).await;
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                }
+                // All that comes until the proxy has done with it.
+                let mut rest = Vec::new();
+                let mut buffer = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                    rest.extend_from_slice(&buffer[..read]);
+                    if rest.ends_with(b"0\r\n\r\n") {
+                        break;
+                    }
+                }
+                noted.lock().unwrap().push(String::from_utf8(rest).unwrap());
+                told.send(()).unwrap();
+            }
+        })
+        .await;
+        let proxy = Running::of(route(scripted().1, &format!("http://{address}")).build().unwrap());
+        assert_eq!(proxy.get("/").await.status, 200);
+        let mut client = TcpStream::connect(("127.0.0.1", proxy.port)).await.unwrap();
+        let head = format!(
+            "PUT /r/x HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer {KEY}\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            proxy.port
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        // The upstream has the beginning before the client breaks off.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        client.write_all(end.as_bytes()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let _ = client.read_to_end(&mut Vec::new()).await;
+        tells.recv().await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        let seen = seen.lock().unwrap();
+        assert!(seen[0].contains("hello"), "{seen:?}");
+        assert!(seen.len() == 1 && !seen[0].ends_with("0\r\n\r\n"), "{seen:?}");
+    }
+}
+
 /// On a new connection even what may be done twice is not: that upstream fails.
 #[tokio::test]
 async fn what_fails_on_a_new_connection_is_not_sent_again() {
