@@ -184,7 +184,7 @@ pub(crate) const GROUPS: &[Group] = &[
             Variable { name: "XDG_RUNTIME_DIR", what: "Where the user's systemd is found." },
             Variable { name: "USERDOMAIN", what: "On Windows: for which user the task is." },
             Variable { name: "USERNAME", what: "Likewise." },
-            Variable { name: "PROGRAMDATA", what: "On Windows: where the machine's task is described." },
+            Variable { name: "PROGRAMFILES", what: "On Windows: where the machine's task and its configuration are." },
         ],
     },
     Group {

@@ -156,5 +156,5 @@ const PREFIXES: [&str; 32] = [
     "LISTEN_",
     "NOTIFY_",
     "USERDOMAIN",
-    "PROGRAMDATA",
+    "PROGRAMFILES",
 ];

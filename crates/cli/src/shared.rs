@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::clients::Instance;
 use crate::commands::runtime;
-use crate::failure::Failure;
+use crate::failure::{Failure, USAGE};
 use crate::handout::{Ask, Handed, HereClock};
 use crate::minter::Minter;
 use crate::out;
@@ -72,6 +72,7 @@ impl Subject {
 ///
 /// A keyring was asked for by name, so nothing takes its place.
 pub(crate) fn open(args: &Args, kind: StoreKind) -> Result<Option<FileStore>, Failure> {
+    StoreKind::check_environment().map_err(|error| Failure::new(USAGE, error.to_string()))?;
     match kind {
         StoreKind::Memory => Ok(None),
         StoreKind::Keyring => FileStore::open_keyring().map(Some).map_err(|error| {

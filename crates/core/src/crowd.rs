@@ -58,7 +58,7 @@ impl<T: Clone> Crowd<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // No code of anybody else runs under the lock, but for a waker's clone and drop: what is there stays whole.
+        // No code of anybody else runs under the lock: what is there stays whole.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,10 +74,15 @@ impl<T: Clone> Future for Wait<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         if self.crowd.end.get().is_none() {
+            // Wakers are cloned and dropped with the lock open: they are foreign code, which may come back here.
+            let waker = context.waker().clone();
             let mut waiting = self.crowd.lock();
             // Looked at under the lock: who brings the end takes it afterwards.
             if self.crowd.end.get().is_none() {
-                self.place = Some(waiting.keep(self.place, context.waker()));
+                let (place, before) = waiting.keep(self.place, waker);
+                drop(waiting);
+                drop(before);
+                self.place = Some(place);
                 return Poll::Pending;
             }
         }
@@ -89,27 +94,22 @@ impl<T: Clone> Future for Wait<'_, T> {
 }
 
 impl Waiting {
-    /// Keeps a waker at the place it has, or at a new one.
-    fn keep(&mut self, place: Option<usize>, waker: &Waker) -> usize {
+    /// Keeps a waker at the place it has, or at a new one; and what was there before.
+    fn keep(&mut self, place: Option<usize>, waker: Waker) -> (usize, Option<Waker>) {
         let place = place.or_else(|| self.vacant.pop());
         if let Some(place) = place
             && let Some(kept) = self.places.get_mut(place)
         {
-            match kept {
-                Some(kept) => kept.clone_from(waker),
-                None => *kept = Some(waker.clone()),
-            }
-            return place;
+            return (place, kept.replace(waker));
         }
-        self.places.push(Some(waker.clone()));
-        self.places.len().saturating_sub(1)
+        self.places.push(Some(waker));
+        (self.places.len().saturating_sub(1), None)
     }
 
-    fn leave(&mut self, place: usize) {
-        if let Some(kept) = self.places.get_mut(place) {
-            *kept = None;
-            self.vacant.push(place);
-        }
+    fn leave(&mut self, place: usize) -> Option<Waker> {
+        let left = self.places.get_mut(place)?.take();
+        self.vacant.push(place);
+        left
     }
 }
 
@@ -119,7 +119,8 @@ impl<T> Drop for Wait<'_, T> {
         if let Some(place) = self.place
             && self.crowd.end.get().is_none()
         {
-            self.crowd.waiting.lock().unwrap_or_else(PoisonError::into_inner).leave(place);
+            let left = self.crowd.waiting.lock().unwrap_or_else(PoisonError::into_inner).leave(place);
+            drop(left);
         }
     }
 }

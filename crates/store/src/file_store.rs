@@ -27,6 +27,7 @@ use unexpired_core::{BoxFuture, Record, StoreError, StoreGuard, StoreKey, TokenS
 /// | `KEY.json` | the record: `{"v":1,"kind":"refresh_token","token":…,"seed":…,"unanswered":0,"rotates":true}` or `{"v":1,"kind":"token",…}`; not encrypted |
 /// | `KEY.tmp` | a record on its way. Whole ones of a writer that died are put in place by who locks next: a refresh token that the server has rotated exists nowhere else |
 /// | `KEY.lock` | the lock; empty, never removed |
+/// | `KEY.in-keyring` | a mark: the refresh token is in the keyring; empty |
 /// | `KEY.unreadable`, `KEY.unreadable.2`, … | damaged records, or a later version's, that were in the way of a commit |
 #[derive(Clone, Debug)]
 pub struct FileStore {
@@ -56,6 +57,7 @@ impl FileStore {
     ///
     /// As [`open`](Self::open); where no home is known; and where `UNEXPIRED_STORE` says that there are no files: see [`StoreKind`].
     pub fn open_default() -> Result<Self, StoreError> {
+        StoreKind::check_environment()?;
         if let Some(kind) = StoreKind::of_environment().filter(|kind| *kind != StoreKind::File) {
             let name = kind.name();
             return Err(StoreError::new(format!(
@@ -80,6 +82,7 @@ impl FileStore {
     pub fn open_keyring() -> Result<Self, StoreError> {
         #[cfg(feature = "keyring")]
         {
+            StoreKind::check_environment()?;
             let keyring = SystemKeyring::new();
             keyring.check()?;
             Ok(Self::open_locks()?.records_in_keyring(Arc::new(keyring)))
@@ -101,7 +104,8 @@ impl FileStore {
     /// The folder of records that [`open_default`](Self::open_default) uses, for reading alone: `None` if there is none yet, or the store is of
     /// another kind by `UNEXPIRED_STORE`. Locks of this store are of no use.
     pub fn records_by_default() -> Option<Self> {
-        if StoreKind::of_environment().is_some_and(|kind| kind != StoreKind::File) {
+        let files = StoreKind::of_environment().is_none_or(|kind| kind == StoreKind::File);
+        if !files || StoreKind::check_environment().is_err() {
             return None;
         }
         let folder = Arc::new(Folder::existing(crate::folder::default_records()?)?);
@@ -211,7 +215,10 @@ impl FileStore {
         let record = match &self.records {
             Records::Folder(folder) => Place::File(RecordFile::new(folder.clone(), name)),
             #[cfg(feature = "keyring")]
-            Records::Keyring(keyring) => Place::Keyring(Entry::new(keyring.clone(), name)),
+            Records::Keyring(keyring) => Place::Keyring(
+                Entry::new(keyring.clone(), &account(name, self.locks.path())),
+                RecordFile::new(self.locks.clone(), name),
+            ),
         };
         Files { locks: self.locks.clone(), lock: self.locks.path().join(format!("{name}.lock")), record }
     }
@@ -333,6 +340,17 @@ impl StoreGuard for Guard {
     }
 }
 
+/// The account of a record in the keyring. Whoever locks in another folder than the default one has records of its own, for the locks are what keeps two
+/// from redeeming the same refresh token.
+#[cfg(feature = "keyring")]
+fn account(name: &str, locks: &Path) -> String {
+    if crate::folder::state_dir().is_some_and(|default| default == locks) {
+        return name.to_owned();
+    }
+    let of = unexpired_core::Digest::of(&locks.to_string_lossy()).to_hex();
+    format!("{name}.{}", of.get(..16).unwrap_or_default())
+}
+
 /// Where all records are.
 #[derive(Clone, Debug)]
 enum Records {
@@ -345,8 +363,9 @@ enum Records {
 #[derive(Debug)]
 enum Place {
     File(RecordFile),
+    /// With the file in which the record was before the keyring was chosen.
     #[cfg(feature = "keyring")]
-    Keyring(Entry),
+    Keyring(Entry, RecordFile),
 }
 
 impl Place {
@@ -354,7 +373,11 @@ impl Place {
         match self {
             Self::File(file) => file.load(),
             #[cfg(feature = "keyring")]
-            Self::Keyring(entry) => entry.load(),
+            Self::Keyring(entry, before) => match entry.load()? {
+                Some(record) => Ok(Some(record)),
+                // A refresh token that the server has rotated exists nowhere else.
+                None => before.load_left(),
+            },
         }
     }
 
@@ -363,7 +386,10 @@ impl Place {
         match self {
             Self::File(file) => file.commit(record),
             #[cfg(feature = "keyring")]
-            Self::Keyring(entry) => entry.commit(record),
+            Self::Keyring(entry, before) => {
+                entry.commit(record)?;
+                before.moved(matches!(record, Record::RefreshToken(_)))
+            }
         }
     }
 
@@ -371,9 +397,9 @@ impl Place {
     fn finish(&self) -> Result<(), StoreError> {
         match self {
             Self::File(file) => file.finish(),
-            // Nothing is ever half in place there.
+            // Nothing is ever half in place there; in the file from before it may be.
             #[cfg(feature = "keyring")]
-            Self::Keyring(_) => Ok(()),
+            Self::Keyring(_, before) => before.finish(),
         }
     }
 }

@@ -47,7 +47,12 @@ impl Folder {
 ///
 /// `None` if there is no home either.
 pub fn default_dir() -> Option<PathBuf> {
-    folder_of_environment().or_else(|| Some(sys::home()?.join(sys::STATE)))
+    folder_of_environment().or_else(state_dir)
+}
+
+/// The same without `UNEXPIRED_STORE`.
+pub(crate) fn state_dir() -> Option<PathBuf> {
+    Some(sys::home()?.join(sys::STATE))
 }
 
 /// The folder for records that need not outlive a boot, access tokens above all: in memory, of this user alone, and found without an environment.

@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use unexpired_core::StoreError;
 
 /// Where tokens, refresh tokens, failures and rejections are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,6 +43,21 @@ impl StoreKind {
     /// configured counts then.
     pub fn of_environment() -> Option<Self> {
         said_by(std::env::var_os("UNEXPIRED_STORE")).map(|(kind, _)| kind)
+    }
+
+    /// Whether `UNEXPIRED_STORE` is unset, empty, or says something: nothing is kept anywhere while it says what nobody understands.
+    ///
+    /// # Errors
+    ///
+    /// It does not. The error names it and what it may be.
+    pub fn check_environment() -> Result<(), StoreError> {
+        let set = std::env::var_os("UNEXPIRED_STORE").filter(|text| !text.is_empty());
+        if set.is_none() || Self::of_environment().is_some() {
+            return Ok(());
+        }
+        Err(StoreError::new(
+            "UNEXPIRED_STORE is no absolute path of a folder, and none of file, keyring and memory (or keyring:/a/folder); set it to one of these, or unset it",
+        ))
     }
 }
 

@@ -14,18 +14,44 @@ pub(crate) struct RecordFile {
     folder: Arc<Folder>,
     record: PathBuf,
     temporary: PathBuf,
+    /// Stands where the record is in the keyring now.
+    moved: PathBuf,
 }
 
 impl RecordFile {
     pub(crate) fn new(folder: Arc<Folder>, name: &str) -> Self {
         let file = |ending: &str| folder.path().join(format!("{name}.{ending}"));
-        let (record, temporary) = (file("json"), file("tmp"));
-        Self { folder, record, temporary }
+        let (record, temporary, moved) = (file("json"), file("tmp"), file("in-keyring"));
+        Self { folder, record, temporary, moved }
     }
 
     pub(crate) fn load(&self) -> Result<Option<Record>, StoreError> {
         self.folder.check()?;
+        match read(&self.record)? {
+            Some(bytes) => format::parse(&bytes, &self.record).map(Some),
+            None if fs::symlink_metadata(&self.moved).is_ok() => Err(StoreError::new(format!(
+                "the refresh token is in the keyring, where it was kept last; set store to \"keyring\" again, or sign in anew and remove {}",
+                self.moved.display()
+            ))),
+            None => Ok(None),
+        }
+    }
+
+    /// For the keyring: what was left in the file before the keyring was chosen.
+    #[cfg(feature = "keyring")]
+    pub(crate) fn load_left(&self) -> Result<Option<Record>, StoreError> {
         read(&self.record)?.map(|bytes| format::parse(&bytes, &self.record)).transpose()
+    }
+
+    /// For the keyring: the record is there from now on. What was left in the file goes, and of a refresh token a mark stays, so that files do not
+    /// begin anew with one that was used up.
+    #[cfg(feature = "keyring")]
+    pub(crate) fn moved(&self, leaves_a_mark: bool) -> Result<(), StoreError> {
+        remove(&self.record).map_err(|error| failed("remove", &self.record, &error))?;
+        if leaves_a_mark && fs::symlink_metadata(&self.moved).is_err() {
+            sys::create(&self.moved).map(drop).map_err(|error| failed("write", &self.moved, &error))?;
+        }
+        Ok(())
     }
 
     /// Writes beside the record, makes it durable, renames it into place, makes the renaming durable. A crash at any point leaves the old record

@@ -67,7 +67,8 @@ fn typed(entry: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         match key.map_err(unreadable)? {
             b'\r' | b'\n' | END => break,
             BREAK => return Err(Failure::silent(OTHER)),
-            BACKSPACE | DELETE => drop(bytes.pop()),
+            // The last character, of however many bytes.
+            BACKSPACE | DELETE => while bytes.pop().is_some_and(|byte| byte & 0xC0 == 0x80) {},
             key => bytes.push(key),
         }
     }

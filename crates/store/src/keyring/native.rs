@@ -1,6 +1,8 @@
 //! macOS and Windows, by the crate `keyring`.
 
 use super::{Keyring, KeyringError, LIMIT, bounded};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use unexpired_core::Secret;
 
 /// The system may ask the person at the screen; nobody waits for the answer longer than for any other.
@@ -45,8 +47,20 @@ fn on_entry<T: Send + 'static>(
     work: impl FnOnce(&keyring::Entry) -> Result<T, KeyringError> + Send + 'static,
 ) -> Result<T, KeyringError> {
     let entry = keyring::Entry::new(service, account).map_err(told)?;
-    bounded(LIMIT, move || work(&entry)).unwrap_or_else(|| Err(KeyringError::timed_out()))
+    let given_up = Arc::new(AtomicBool::new(false));
+    let abandoned = given_up.clone();
+    let done = bounded(LIMIT, move || {
+        // One after the other: what waits for a person could be done after what came later, and put an old secret in a new one's place.
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        if abandoned.load(Ordering::Acquire) { Err(KeyringError::timed_out()) } else { work(&entry) }
+    });
+    done.unwrap_or_else(|| {
+        given_up.store(true, Ordering::Release);
+        Err(KeyringError::timed_out())
+    })
 }
+
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Not its `Debug`: of one error that shows what was read.
 fn told(error: keyring::Error) -> KeyringError {

@@ -83,6 +83,43 @@ fn held(store: &FileStore) -> Option<String> {
     })
 }
 
+/// The account of the record in the keyring: its locks are in a folder of the tests' own.
+fn account(store: &FileStore) -> String {
+    let of = unexpired_core::Digest::of(&store.path().to_string_lossy()).to_hex();
+    format!("{}.{}", key().as_str(), &of[..16])
+}
+
+/// What a server has rotated exists nowhere else: neither way of changing the store may begin anew with a token that was used up.
+#[test]
+fn a_refresh_token_is_followed_from_files_into_the_keyring_and_not_forgotten_in_files() {
+    let (folder, keyring) = (tempfile::tempdir().unwrap(), Fake::new(1 << 20));
+    let files = FileStore::open(folder.path().join("state")).unwrap();
+    put(&files, "rt-1").unwrap();
+    let file = files.path().join(format!("{}.json", key().as_str()));
+    // A writer that died before its renaming.
+    std::fs::rename(&file, file.with_extension("tmp")).unwrap();
+    let store = store(&folder, &keyring);
+    let locked = store.lock_now(&key(), Duration::ZERO).unwrap().unwrap();
+    assert!(matches!(locked.load().unwrap(), Some(Record::RefreshToken(record)) if record.token.expose() == "rt-1"));
+    drop(locked);
+    put(&store, "rt-2").unwrap();
+    assert!(held(&store).as_deref() == Some("rt-2") && !file.exists());
+
+    let error = files.load_now(&key()).unwrap_err().to_string();
+    assert!(error.contains("is in the keyring") && error.contains(".in-keyring"), "{error}");
+    std::fs::remove_file(file.with_extension("in-keyring")).unwrap();
+    assert_eq!(held(&files), None);
+}
+
+/// Two that lock in different folders could redeem the same refresh token at once.
+#[test]
+fn who_locks_in_another_folder_has_other_records() {
+    let (one, two, keyring) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Fake::new(1 << 20));
+    let (one, two) = (store(&one, &keyring), store(&two, &keyring));
+    put(&one, "rt-1").unwrap();
+    assert_eq!(held(&two), None);
+}
+
 #[tokio::test]
 async fn records_are_in_the_keyring_and_locks_alone_in_files() {
     let (folder, keyring) = (tempfile::tempdir().unwrap(), Fake::new(1 << 20));
@@ -91,7 +128,7 @@ async fn records_are_in_the_keyring_and_locks_alone_in_files() {
     put(&store, "rt-1").unwrap();
     put(&store, "rt-2").unwrap();
     assert_eq!(held(&store).as_deref(), Some("rt-2"));
-    assert_eq!(keyring.names(), [format!("unexpired/{}", key().as_str())]);
+    assert_eq!(keyring.names(), [format!("unexpired/{}", account(&store))]);
 
     let mut record = TokenRecord::default();
     record.token = Some(Token::builder("at-1", SystemClock.now()).expires_in(Duration::from_secs(60)).build().unwrap());
@@ -101,9 +138,12 @@ async fn records_are_in_the_keyring_and_locks_alone_in_files() {
     assert_eq!(found.token.unwrap().secret(), "at-1");
 
     let files: Vec<_> = std::fs::read_dir(store.path()).unwrap().flatten().collect();
-    assert_eq!(files.len(), 2);
+    // And a mark that the refresh token is not in a file.
+    assert_eq!(files.len(), 3);
     for file in files {
-        assert!(file.path().extension().unwrap() == "lock" && file.metadata().unwrap().len() == 0, "{file:?}");
+        let path = file.path();
+        let ending = path.extension().unwrap().to_str().unwrap();
+        assert!(["lock", "in-keyring"].contains(&ending) && file.metadata().unwrap().len() == 0, "{path:?}");
     }
     assert!(store.lock_now(&key(), Duration::ZERO).unwrap().is_some());
 }
@@ -163,17 +203,17 @@ fn what_cannot_be_read_is_put_aside_and_not_shown() {
     let (folder, keyring) = (tempfile::tempdir().unwrap(), Fake::new(1280));
     let store = store(&folder, &keyring);
     for text in ["canary", "{\"v\":2,\"canary\":1}"] {
-        keyring.set("unexpired", key().as_str(), text).unwrap();
+        keyring.set("unexpired", &account(&store), text).unwrap();
         let error = store.load_now(&key()).unwrap_err().to_string();
         assert!(error.contains("the keyring's entry unexpired/") && !error.contains("canary"), "{error}");
         put(&store, "rt-1").unwrap();
         assert_eq!(held(&store).as_deref(), Some("rt-1"));
-        let aside = keyring.get("unexpired", &format!("{}.unreadable", key().as_str())).unwrap().unwrap();
+        let aside = keyring.get("unexpired", &format!("{}.unreadable", account(&store))).unwrap().unwrap();
         assert_eq!(aside.expose(), text);
     }
     // A part that somebody took away.
     put(&store, &"x".repeat(3000)).unwrap();
-    keyring.remove("unexpired", &format!("{}.a.1", key().as_str())).unwrap();
+    keyring.remove("unexpired", &format!("{}.a.1", account(&store))).unwrap();
     let error = store.load_now(&key()).unwrap_err().to_string();
     assert!(error.contains("parts of it are missing"), "{error}");
     put(&store, "rt-2").unwrap();

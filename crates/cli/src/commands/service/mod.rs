@@ -218,7 +218,8 @@ fn plan(service: &Service, root: Option<&Path>) -> Result<Plan, Failure> {
     let variable = |name: &str| env::text(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
     let home = std::env::home_dir().filter(|home| home.is_absolute());
     if cfg!(windows) {
-        let machine = variable("PROGRAMDATA").unwrap_or_else(|| "C:\\ProgramData".into());
+        // Not ProgramData, where every user makes folders: what lies there is run by the machine.
+        let machine = variable("PROGRAMFILES").unwrap_or_else(|| "C:\\Program Files".into());
         let folder = folder(variable("LOCALAPPDATA"), machine)?.join("unexpired");
         let user = [env::text("USERDOMAIN"), env::text("USERNAME")];
         let user = user.into_iter().flatten().collect::<Vec<_>>().join("\\");

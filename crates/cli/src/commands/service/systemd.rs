@@ -168,11 +168,11 @@ pub(crate) const SHARED_SOCKET: &str = "/run/unexpired/proxy.sock";
 const ACCOUNT_FILE: &str = "unexpired.conf";
 const STATE_FOLDER: &str = "/var/lib/unexpired";
 
-const RUNNING: [&str; 7] = [
+const RUNNING: [&str; 5] = [
+    // Also with a configuration that cannot work, once a second: were it left alone, the next that comes to the socket would start it at once, and
+    // the one after that, until systemd gives the socket up.
     "Restart=on-failure",
     "RestartSec=1",
-    "# A configuration that cannot work is not tried again and again.",
-    "RestartPreventExitStatus=2 5",
     "# Requests that run have 30 s to end.",
     "TimeoutStopSec=40",
     "KillMode=mixed",

@@ -11,6 +11,7 @@ use crate::{env, sys};
 use std::fs;
 use std::path::{Path, PathBuf};
 use unexpired::config::{RouteConfig, TokenConfig};
+use unexpired::store::StoreKind;
 use unexpired::text::one_line;
 
 /// The service, and what its installer should know.
@@ -43,7 +44,10 @@ pub(super) fn service(args: &Args, own: &InstallArgs) -> Result<(Service, Vec<St
         uids: own.allow_uid.iter().map(|text| uid(text)).collect::<Result<_, _>>()?,
         credentials: own.credential.iter().map(|text| credential(text)).collect::<Result<_, _>>()?,
         runs_commands: tokens(&project, &routes).any(TokenConfig::runs_commands),
-        store: env::text("UNEXPIRED_STORE").filter(|store| !own.system && Path::new(store).is_absolute()),
+        store: match env::text("UNEXPIRED_STORE").filter(|_| !own.system && StoreKind::of_environment().is_some()) {
+            Some(store) => Some(plain("UNEXPIRED_STORE", Path::new(&store))?),
+            None => None,
+        },
     };
     if own.system {
         hidden("the configuration", &config)?;
@@ -58,7 +62,7 @@ fn config_path(args: &Args, system: bool) -> Result<PathBuf, Failure> {
     let path = match args.config.clone() {
         Some(path) => path,
         None if system && cfg!(windows) => {
-            let folder = env::text("PROGRAMDATA").unwrap_or_else(|| "C:\\ProgramData".to_owned());
+            let folder = env::text("PROGRAMFILES").unwrap_or_else(|| "C:\\Program Files".to_owned());
             Path::new(&folder).join("unexpired").join("config.toml")
         }
         None if system && cfg!(target_os = "macos") => "/Library/Application Support/unexpired/config.toml".into(),
