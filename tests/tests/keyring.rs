@@ -54,10 +54,13 @@ impl Home<'_> {
         self.folder.join("state")
     }
 
-    /// Whether nothing but empty locks lies in the state folder, and nothing at all in the others.
+    /// Whether nothing but empty locks and marks lies in the state folder.
     fn has_locks_alone(&self) {
         for entry in std::fs::read_dir(self.state()).unwrap().flatten() {
-            assert!(entry.path().extension().is_some_and(|ending| ending == "lock"), "{entry:?}");
+            assert!(
+                entry.path().extension().is_some_and(|ending| ending == "lock" || ending == "in-keyring"),
+                "{entry:?}"
+            );
             assert_eq!(entry.metadata().unwrap().len(), 0, "{entry:?}");
         }
     }
