@@ -227,8 +227,14 @@ fn a_secret_comes_from_the_keyring() {
 /// As `rotation.rs`, with the record in the keyring and no file of the user's.
 #[test]
 fn a_family_with_reuse_detection_outlives_killed_helpers() {
-    let Some(keyring) = GnomeKeyring::start() else { return };
-    let Some(issuer) = OidcProvider::start() else { return };
+    // Clients that vanish in the middle of a call have been seen to end the keyring itself; what it had accepted may then be gone, and it is begun anew.
+    assert!((0..3).any(|_| outlives_killed_helpers()), "GNOME Keyring ended three times over");
+}
+
+/// `false` if the keyring ended meanwhile.
+fn outlives_killed_helpers() -> bool {
+    let Some(keyring) = GnomeKeyring::start() else { return true };
+    let Some(issuer) = OidcProvider::start() else { return true };
     let folder = tempfile::tempdir().unwrap();
     let home = Home { folder: folder.path(), bus: keyring.address() };
     let first = issuer.first_refresh_token(USER_BASIC, Some("https://api.example/ttl=3"));
@@ -261,12 +267,17 @@ fn a_family_with_reuse_detection_outlives_killed_helpers() {
         let _ = helper.kill();
         let _ = helper.wait();
     }
+    if !keyring.lives() {
+        eprintln!("GNOME Keyring has ended by itself; again");
+        return false;
+    }
     assert!(killed > 40, "{killed} were killed in the middle");
     home.said(&arguments);
     assert_eq!(issuer.stats()["refused"], json!({}), "no token was sent twice, and the family lives");
     let granted = issuer.stats()["granted"]["refresh_token"].as_u64().unwrap();
     assert!(granted > 10, "{granted} redemptions: the kills met some");
     home.has_locks_alone();
+    true
 }
 
 /// In the process: what a program that uses the library does.

@@ -39,6 +39,11 @@ impl GnomeKeyring {
         self.run();
     }
 
+    /// Whether the keyring is still on the bus.
+    pub fn lives(&self) -> bool {
+        self.bus.pid_of("org.freedesktop.secrets").is_some()
+    }
+
     /// Locks the default keyring.
     ///
     /// # Panics
