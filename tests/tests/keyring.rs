@@ -1,6 +1,12 @@
 //! The store and the secrets of the command in GNOME Keyring, on a session bus of the test's own.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests may fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests may fail loudly"
+)]
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
