@@ -104,8 +104,11 @@ impl FileStore {
     /// The folder of records that [`open_default`](Self::open_default) uses, for reading alone: `None` if there is none yet, or the store is of
     /// another kind by `UNEXPIRED_STORE`. Locks of this store are of no use.
     pub fn records_by_default() -> Option<Self> {
-        let files = StoreKind::of_environment().is_none_or(|kind| kind == StoreKind::File);
-        if !files || StoreKind::check_environment().is_err() {
+        let files = match StoreKind::of_environment() {
+            Some(kind) => kind == StoreKind::File,
+            None => StoreKind::check_environment().is_ok(),
+        };
+        if !files {
             return None;
         }
         let folder = Arc::new(Folder::existing(crate::folder::default_records()?)?);

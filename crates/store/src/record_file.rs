@@ -27,18 +27,17 @@ impl RecordFile {
 
     pub(crate) fn load(&self) -> Result<Option<Record>, StoreError> {
         self.folder.check()?;
-        match read(&self.record)? {
-            Some(bytes) => format::parse(&bytes, &self.record).map(Some),
-            None if fs::symlink_metadata(&self.moved).is_ok() => Err(StoreError::new(format!(
+        let record = self.load_left()?;
+        if record.is_none() && fs::symlink_metadata(&self.moved).is_ok() {
+            return Err(StoreError::new(format!(
                 "the refresh token is in the keyring, where it was kept last; set store to \"keyring\" again, or sign in anew and remove {}",
                 self.moved.display()
-            ))),
-            None => Ok(None),
+            )));
         }
+        Ok(record)
     }
 
-    /// For the keyring: what was left in the file before the keyring was chosen.
-    #[cfg(feature = "keyring")]
+    /// What is in the file; for the keyring, what was left there before the keyring was chosen.
     pub(crate) fn load_left(&self) -> Result<Option<Record>, StoreError> {
         read(&self.record)?.map(|bytes| format::parse(&bytes, &self.record)).transpose()
     }
